@@ -1,0 +1,42 @@
+# The project's commands. `make` alone lists them; what is longer than a line is in scripts/.
+#   ARGS=…   goes to the program: make demo ARGS=--once
+#   NAME=…   names a benchmark, or the folder of a new workflow
+
+.DEFAULT_GOAL := help
+.PHONY: help demo account-numbers new page test bench ci fmt clippy doc audit
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## install what is missing, build, read account numbers with the page on 127.0.0.1:8080; ARGS=--once prints a table and ends
+	@scripts/demo.sh $(ARGS)
+
+account-numbers: ## the same without looking for what is missing
+	cargo run --release -p eddyline-examples --bin account-numbers -- $(ARGS)
+
+new: ## copy the template to NAME=../my-flow, a package of its own that uses this checkout
+	@scripts/new.sh "$(NAME)"
+
+page: ## build the browser's half, where its sources have changed
+	@scripts/page.sh
+
+test: ## what a change must pass: no root, no browser, no node
+	@scripts/test.sh
+
+bench: ## run the suite NAME=dataflow in release mode, into target/bench/NAME.jsonl
+	@scripts/bench.sh "$(NAME)"
+
+ci: ## everything that a merge must pass; installs what it needs
+	@.ci/run
+
+fmt: ## format the code
+	cargo fmt --all
+
+clippy: ## lints, as errors
+	cargo clippy --workspace --all-targets -- -D warnings
+
+doc: ## the API's documentation, into target/doc; a warning is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+audit: ## licences, advisories and sources of all dependencies
+	@scripts/audit.sh

@@ -1,0 +1,45 @@
+//! Check digits, as on cards and accounts.
+
+/// What the digit at `place` (from 0 at the left) adds to the Luhn sum of a number with `len` digits.
+///
+/// Every second digit, beginning with the last but one, is doubled, and 9 is taken off where that gives two digits
+/// (ISO/IEC 7812-1, annex B).
+pub fn luhn_term(place: usize, len: usize, digit: u8) -> u32 {
+    let digit = u32::from(digit);
+    if (len - place).is_multiple_of(2) { if digit < 5 { 2 * digit } else { 2 * digit - 9 } } else { digit }
+}
+
+/// The Luhn sum of `digits` (each 0 to 9) modulo 10; 0 says that the check digit fits.
+pub fn luhn_remainder(digits: &[u8]) -> u32 {
+    digits.iter().enumerate().map(|(place, &digit)| luhn_term(place, digits.len(), digit)).sum::<u32>() % 10
+}
+
+/// The digit that makes the Luhn sum fit when the digit at `place` is replaced by it. There is exactly one.
+pub fn luhn_substitute(digits: &[u8], place: usize) -> u8 {
+    let others = luhn_remainder(digits) + 10 - luhn_term(place, digits.len(), digits[place]) % 10;
+    (0..10).find(|&d| (others + luhn_term(place, digits.len(), d)).is_multiple_of(10)).unwrap_or(digits[place])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn luhn_knows_right_from_wrong() {
+        assert_eq!(luhn_remainder(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 7]), 0);
+        assert_eq!(luhn_remainder(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 0]), 3);
+        // The number printed in the standard's example.
+        assert_eq!(luhn_remainder(&[7, 9, 9, 2, 7, 3, 9, 8, 7, 1, 3]), 0);
+    }
+
+    #[test]
+    fn a_substitute_makes_any_number_fit() {
+        let mut digits = [8, 2, 0, 4, 9, 6, 1, 8, 3, 7];
+        for place in 0..10 {
+            let before = digits[place];
+            digits[place] = luhn_substitute(&digits, place);
+            assert_eq!(luhn_remainder(&digits), 0);
+            digits[place] = before;
+        }
+    }
+}

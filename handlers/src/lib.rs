@@ -1,0 +1,19 @@
+//! Judgement: what is to become of a record.
+//!
+//! A [`Handler`] looks at a value and says a [`Verdict`]. It never learns what a stream is, so it can be tested with a list
+//! of values: see [`testing::judge`].
+//!
+//! | to learn about | read |
+//! |---|---|
+//! | what can be said of a record | [`Verdict`] |
+//! | who says it, and what it sees | [`Handler`], [`Seen`] |
+//! | ready-made parts | [`check_digit`] |
+//! | trying one out | [`testing`] |
+
+pub mod check_digit;
+mod handler;
+pub mod testing;
+mod verdict;
+
+pub use handler::{FnHandler, Handler, Seen, by};
+pub use verdict::{Never, Verdict};

@@ -1,0 +1,38 @@
+//! What can be said of a record.
+
+/// The retry value of a handler that has no loop to send records back to. It has no values, so
+/// [`Verdict::Retry`] cannot be made where there is no feedback.
+pub type Never = std::convert::Infallible;
+
+/// What is to become of a record with a value of type `T`; `R` is what its loop, if any, takes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict<T, R = Never> {
+    /// It goes on as it is.
+    Pass,
+    /// It goes on with this value.
+    Replace(T),
+    /// It goes back to the feedback point with this value and spends one of its rounds there. Where no rounds are left it
+    /// ends in quarantine with the reason "rounds spent".
+    Retry(R),
+    /// It goes on as these; none at all ends it as dropped.
+    Split(Vec<T>),
+    /// It ends in quarantine, where it is kept with this reason.
+    Reject(String),
+    /// It ends, and is not kept.
+    Drop(String),
+    /// This handler has no opinion; the record goes on as it is.
+    Abstain,
+}
+
+impl<T, R> Verdict<T, R> {
+    /// Into quarantine with this reason.
+    pub fn reject(reason: impl Into<String>) -> Self {
+        Verdict::Reject(reason.into())
+    }
+
+    /// Thrown away with this reason.
+    pub fn drop(reason: impl Into<String>) -> Self {
+        Verdict::Drop(reason.into())
+    }
+}

@@ -1,0 +1,65 @@
+//! `filter`: a value goes on or ends.
+
+use eddyline_runtime::{
+    Data,
+    batch::Batch,
+    fate::Fate,
+    guard,
+    operator::{Cx, Operator},
+    ports::{Inlet, Outlet},
+    view::Role,
+};
+
+use crate::{
+    rows,
+    stream::{Stream, spec},
+};
+
+impl<T: Data> Stream<T> {
+    /// Keeps the values of which `f` says `true`. The others end as *filtered*.
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// let flow = Workflow::new("even");
+    /// let even = flow.source("numbers", 1..=6).filter(|n| n % 2 == 0).collect();
+    /// assert_eq!(flow.run().await?.take(even), [2, 4, 6]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn filter(self, f: impl FnMut(&T) -> bool + Send + 'static) -> Stream<T> {
+        self.then(spec("filter", Role::Operator), |_| Filter { f, types: Default::default() })
+    }
+}
+
+struct Filter<T, F> {
+    f: F,
+    types: std::marker::PhantomData<fn(T)>,
+}
+
+impl<T: Data, F: FnMut(&T) -> bool + Send + 'static> Operator for Filter<T, F> {
+    type In = Inlet<T>;
+    type Out = Outlet<T>;
+
+    fn process(&mut self, batch: Batch<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
+        let mut verdicts = Vec::with_capacity(batch.len());
+        let panics = guard::each(batch.values(), |value| verdicts.push((self.f)(value)));
+        for (row, _) in &panics {
+            verdicts.insert(*row, false);
+        }
+        let (kept, gone) = batch.partition(&verdicts);
+        let mut panics = panics.into_iter().peekable();
+        if panics.peek().is_none() && gone.is_plain() {
+            cx.end_plain(gone.len(), Fate::Filtered);
+        } else {
+            let rows = verdicts.iter().enumerate().filter(|(_, keep)| !**keep).map(|(row, _)| row);
+            for (row, (value, tag)) in rows.zip(gone.into_rows()) {
+                match panics.next_if(|(at, _)| *at == row) {
+                    Some((_, panicked)) => rows::fault_of_panic(cx, &tag, &panicked, Some(&value)),
+                    None => cx.end(&tag, Fate::Filtered),
+                }
+            }
+        }
+        out.put(kept, cx);
+    }
+}

@@ -1,0 +1,223 @@
+//! `handle`: judges every record, and does what the verdict says.
+
+use eddyline_handlers::{Handler, Never, Seen, Verdict, by};
+use eddyline_runtime::{
+    Data,
+    batch::Batch,
+    fate::Fate,
+    fault::FaultKind,
+    operator::{Cx, Operator},
+    ports::{Inlet, Outlet},
+    record::{FeedbackId, Tag},
+    view::{Role, VerdictCounts},
+};
+
+use crate::{
+    feedback::Feedback,
+    flat_map::put_many,
+    rows,
+    stream::{Stream, here, named_spec},
+};
+
+impl<T: Data> Stream<T> {
+    /// Judges each value with a closure.
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// let flow = Workflow::new("positive");
+    /// let positive = flow
+    ///     .source("numbers", [3, -1, 0])
+    ///     .handle("sign", |n| match *n {
+    ///         0 => Verdict::reject("zero"),
+    ///         n if n < 0 => Verdict::Replace(-n),
+    ///         _ => Verdict::Pass,
+    ///     })
+    ///     .collect();
+    /// let mut report = flow.run().await?;
+    /// assert_eq!(report.take(positive), [3, 1]);
+    /// assert_eq!(&*report.faults()[0].reason, "zero");
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn handle(self, name: &str, mut judge: impl FnMut(&T) -> Verdict<T> + Send + 'static) -> Stream<T> {
+        self.handle_with(name, by(move |value: &T, _: &Seen| judge(value)))
+    }
+
+    /// Judges each value with a [`Handler`].
+    #[track_caller]
+    pub fn handle_with(self, name: &str, handler: impl Handler<T, Retry = Never>) -> Stream<T> {
+        self.then(named_spec("handle", Role::Handler, name), |_| Handle { handler, types: Default::default() })
+    }
+
+    /// Judges each value with a closure that may also send it back to a feedback point.
+    ///
+    /// [`Verdict::Retry`] carries a value of that point's type. A record whose rounds are spent goes into quarantine instead.
+    #[track_caller]
+    pub fn handle_or_retry<U: Data>(
+        self,
+        name: &str,
+        again: Feedback<U>,
+        mut judge: impl FnMut(&T) -> Verdict<T, U> + Send + 'static,
+    ) -> Stream<T> {
+        self.handle_or_retry_with(name, again, by(move |value: &T, _: &Seen| judge(value)))
+    }
+
+    /// Judges each value with a [`Handler`] that may also send it back to a feedback point.
+    ///
+    /// The handler sees how many rounds are left and can decide otherwise when there are none.
+    #[track_caller]
+    pub fn handle_or_retry_with<U: Data>(
+        self,
+        name: &str,
+        again: Feedback<U>,
+        handler: impl Handler<T, Retry = U>,
+    ) -> Stream<T> {
+        let graph = self.graph.clone();
+        let mut spec = named_spec("handle", Role::Handler, name);
+        spec.notes.push(format!("sends back to `{}`", again.name));
+        let place = here();
+        let node = graph.add(spec);
+        let input = self.lead_to(node);
+        let output = graph.output(node, "", false);
+        let retry = graph.output(node, "retry", true);
+        if graph.is(&again.graph) {
+            graph.connect(&retry, &again.input, true);
+        } else {
+            graph.error(
+                Some(node),
+                Some(place),
+                format!("the feedback `{}` belongs to another workflow", again.name),
+                "open the feedback on a stream of the same `Workflow`",
+            );
+        }
+        again.graph.close_feedback(again.id);
+        let out = output.clone();
+        let (id, limit) = (again.id, again.rounds.limit());
+        graph.build_with(node, move |_| {
+            let op = HandleOrRetry { handler, feedback: id, limit, types: Default::default() };
+            (op, input.inlet(), (out.outlet(), retry.outlet()))
+        });
+        Stream { graph, port: output }
+    }
+}
+
+struct Handle<T, H> {
+    handler: H,
+    types: std::marker::PhantomData<fn(T)>,
+}
+
+impl<T: Data, H: Handler<T, Retry = Never>> Operator for Handle<T, H> {
+    type In = Inlet<T>;
+    type Out = Outlet<T>;
+
+    fn process(&mut self, batch: Batch<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
+        let mut on = Batch::with_capacity(batch.len());
+        let judged = rows::look_at_rows(batch, cx, |value, tag| {
+            self.handler.judge(value, &Seen::after(tag.rounds(), 0))
+        });
+        let mut counts = VerdictCounts::default();
+        for (value, tag, verdict) in judged {
+            if let Some((never, ..)) = obey(value, tag, verdict, &mut on, &mut counts, cx) {
+                match never {}
+            }
+        }
+        out.put(on, cx);
+        count(cx, counts);
+    }
+}
+
+struct HandleOrRetry<T, U, H> {
+    handler: H,
+    feedback: FeedbackId,
+    limit: u32,
+    types: std::marker::PhantomData<fn(T) -> U>,
+}
+
+impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U, H> {
+    type In = Inlet<T>;
+    type Out = (Outlet<T>, Outlet<U>);
+
+    fn process(&mut self, batch: Batch<T>, (out, retry): &mut Self::Out, cx: &mut Cx<'_>) {
+        let mut on = Batch::with_capacity(batch.len());
+        let mut back = Batch::default();
+        let judged = rows::look_at_rows(batch, cx, |value, tag| {
+            let rounds = tag.rounds_at(self.feedback);
+            self.handler.judge(value, &Seen::after(rounds, self.limit.saturating_sub(rounds)))
+        });
+        let mut counts = VerdictCounts::default();
+        for (value, tag, verdict) in judged {
+            if let Some((again, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, cx) {
+                if tag.rounds_at(self.feedback) < self.limit {
+                    counts.retried += 1;
+                    tag.trail_mut().spend_round(self.feedback);
+                    back.push(again, tag);
+                } else {
+                    counts.rejected += 1;
+                    cx.fault(&tag, FaultKind::RoundsSpent, "rounds spent", Some(&value));
+                }
+            }
+        }
+        retry.put(back, cx);
+        out.put(on, cx);
+        count(cx, counts);
+    }
+}
+
+/// Does what a verdict says, except for a retry, which it gives back with the record.
+fn obey<T: Data, R>(
+    value: T,
+    tag: Tag,
+    verdict: Verdict<T, R>,
+    on: &mut Batch<T>,
+    counts: &mut VerdictCounts,
+    cx: &mut Cx<'_>,
+) -> Option<(R, T, Tag)> {
+    counts.judged += 1;
+    match verdict {
+        Verdict::Pass => {
+            counts.passed += 1;
+            on.push(value, tag);
+        }
+        Verdict::Replace(value) => {
+            counts.replaced += 1;
+            on.push(value, tag);
+        }
+        Verdict::Split(values) => {
+            counts.split += 1;
+            if values.is_empty() {
+                cx.end(&tag, Fate::Dropped);
+            } else {
+                put_many(values, tag, on, cx);
+            }
+        }
+        Verdict::Reject(reason) => {
+            counts.rejected += 1;
+            cx.fault(&tag, FaultKind::Rejected, &reason, Some(&value));
+        }
+        Verdict::Drop(_) => {
+            counts.dropped += 1;
+            cx.end(&tag, Fate::Dropped);
+        }
+        Verdict::Retry(again) => return Some((again, value, tag)),
+        _ => {
+            counts.abstained += 1;
+            on.push(value, tag);
+        }
+    }
+    None
+}
+
+fn count(cx: &Cx<'_>, new: VerdictCounts) {
+    cx.count_verdicts(|all| {
+        all.judged += new.judged;
+        all.passed += new.passed;
+        all.replaced += new.replaced;
+        all.retried += new.retried;
+        all.split += new.split;
+        all.rejected += new.rejected;
+        all.dropped += new.dropped;
+        all.abstained += new.abstained;
+    });
+}
+

@@ -1,0 +1,91 @@
+//! Eddyline runs machine-learning workflows as a river with eddies: records flow down through operators and models, and
+//! error handlers turn wrong ones back up to be corrected, in flight, while the rest of the stream runs on.
+//!
+//! ```
+//! use eddyline::prelude::*;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), RunError> {
+//! let flow = Workflow::new("hello");
+//! let (numbers, again) = flow.source("numbers", 1..=6).feedback("halve again", Rounds::at_most(3));
+//! let odd = numbers
+//!     .map(|n| if n % 2 == 0 { n / 2 } else { n })
+//!     .handle_or_retry("odd", again, |n| if n % 2 == 0 { Verdict::Retry(*n) } else { Verdict::Pass })
+//!     .collect();
+//!
+//! let mut report = flow.run().await?;
+//! let mut odd = report.take(odd);
+//! odd.sort();
+//! assert_eq!(odd, [1, 1, 1, 3, 3, 5]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Map
+//!
+//! | to | read |
+//! |---|---|
+//! | begin a workflow, bring records in, run it | [`Workflow`] |
+//! | work on records: `map`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
+//! | put a model into it | [`Model`] |
+//! | judge records | [`Verdict`], [`Handler`], [`testing`] |
+//! | send records back | [`Stream::feedback`], [`Rounds`] |
+//! | read the results | [`Report`], [`Output`] |
+//! | place models on devices | [`Plan`], [`Workflow::placed`] |
+//! | write an operator of your own | [`Stream::apply`] and [`eddyline_runtime::operator`] |
+//! | look at it live | [`web_ui`] (feature `page`, on by default) |
+
+mod batch;
+mod feedback;
+mod filter;
+mod flat_map;
+mod handle;
+mod inspect;
+mod join;
+mod map;
+mod merge;
+mod model;
+mod report;
+mod rows;
+mod scan;
+mod scatter;
+mod sink;
+mod source;
+mod split;
+mod stream;
+mod try_map;
+mod workflow;
+
+pub use eddyline_handlers::{Handler, Never, Seen, Verdict, by, check_digit, testing};
+pub use eddyline_planner::Plan;
+pub use eddyline_runtime as runtime;
+pub use eddyline_runtime::{
+    Data,
+    fate::Fate,
+    fault::{Fault, FaultKind},
+    graph::{BuildError, BuildErrors},
+    image::Image,
+    observer::{Observer, Unwatched},
+    run::RunError,
+    tensor::Tensor,
+};
+#[cfg(feature = "page")]
+pub use eddyline_web_ui as web_ui;
+
+pub use feedback::{Feedback, Rounds};
+pub use model::{Model, OnnxBuilder, OnnxInput};
+pub use report::{Output, Report, Sink};
+pub use scatter::{Child, Children, Gather};
+pub use stream::Stream;
+pub use workflow::Workflow;
+
+/// Everything that a workflow usually needs: `use eddyline::prelude::*`.
+pub mod prelude {
+    pub use crate::{
+        Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, Never, Output, Plan, Report, Rounds,
+        RunError, Seen, Stream, Tensor, Verdict, Workflow, by,
+    };
+    #[cfg(feature = "page")]
+    pub use crate::web_ui;
+    pub use std::time::Duration;
+}

@@ -1,0 +1,153 @@
+//! What a run leaves behind: outputs, balances, faults.
+
+use std::{fmt, sync::Arc};
+
+use eddyline_runtime::{
+    Data,
+    fault::Fault,
+    run::Summary,
+    view::{BalanceView, GraphView, ProblemView, RunState, Snapshot, VerdictCounts},
+};
+use parking_lot::Mutex;
+
+use crate::stream::GraphHandle;
+
+/// The end of a stream.
+#[derive(Debug)]
+pub struct Sink {
+    pub(crate) graph: GraphHandle,
+    pub(crate) node: u32,
+}
+
+impl Sink {
+    /// Gives the sink a name, for the page, for faults and for reports.
+    pub fn named(self, name: &str) -> Self {
+        self.graph.rename(self.node, name);
+        self
+    }
+}
+
+/// What a [`collect`](crate::Stream::collect) will have kept when the run is over.
+#[must_use = "give it to `report.take(…)` after the run, or end the stream with `.ignore()`"]
+#[derive(Debug)]
+pub struct Output<T> {
+    pub(crate) sink: Sink,
+    pub(crate) values: Arc<Mutex<Vec<T>>>,
+}
+
+impl<T: Data> Output<T> {
+    /// Gives the sink a name, for the page, for faults and for reports.
+    pub fn named(self, name: &str) -> Self {
+        Self { sink: self.sink.named(name), values: self.values }
+    }
+}
+
+/// What a run leaves behind.
+///
+/// Printed, it shows how the run ended, both balances, what each handler said and what went wrong.
+#[derive(Clone, Debug)]
+pub struct Report {
+    summary: Summary,
+}
+
+impl Report {
+    pub(crate) fn new(summary: Summary) -> Self {
+        Self { summary }
+    }
+
+    /// The values that reached `output`, in order of arrival.
+    pub fn take<T: Data>(&mut self, output: Output<T>) -> Vec<T> {
+        std::mem::take(&mut *output.values.lock())
+    }
+
+    /// The quarantine: every record that failed or was rejected, with its reason, oldest first. Of more than 100,000 the rest
+    /// is only counted.
+    pub fn faults(&self) -> &[Fault] {
+        &self.summary.faults
+    }
+
+    /// Every record: created = ended + in flight.
+    pub fn records(&self) -> &BalanceView {
+        &self.summary.last.balances.records
+    }
+
+    /// Every source record, with one fate each.
+    pub fn roots(&self) -> &BalanceView {
+        &self.summary.last.balances.roots
+    }
+
+    /// Whether both balances hold.
+    pub fn is_balanced(&self) -> bool {
+        self.records().holds && self.roots().holds
+    }
+
+    /// What the handler with this name said.
+    pub fn verdicts(&self, handler: &str) -> Option<VerdictCounts> {
+        let node = self.graph().nodes.iter().position(|node| node.name == handler)?;
+        self.snapshot().nodes.get(node)?.verdicts
+    }
+
+    /// Items that the model with this name was given.
+    pub fn model_items(&self, model: &str) -> Option<u64> {
+        let node = self.graph().nodes.iter().position(|node| node.name == model)?;
+        self.snapshot().nodes.get(node)?.model.as_ref().map(|model| model.items)
+    }
+
+    /// How the run stood at its end: per operator, edge, loop and device.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.summary.last
+    }
+
+    /// The graph that ran.
+    pub fn graph(&self) -> &GraphView {
+        &self.summary.graph
+    }
+
+    /// Things worth looking at, such as a handler that never fired.
+    pub fn hints(&self) -> &[ProblemView] {
+        &self.summary.last.hints
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.snapshot();
+        let how = match last.state {
+            RunState::Finished => "finished",
+            RunState::Stopped => "stopped",
+            _ => "ended",
+        };
+        writeln!(f, "{} {how} after {:.2} s", self.graph().workflow, last.at_us as f64 / 1e6)?;
+        write_balance(f, "records", self.records())?;
+        write_balance(f, "roots", self.roots())?;
+        for (node, totals) in self.graph().nodes.iter().zip(&last.nodes) {
+            if let Some(v) = totals.verdicts {
+                writeln!(
+                    f,
+                    "  handler {}: judged {}, passed {}, replaced {}, sent back {}, rejected {}, dropped {}",
+                    node.name, v.judged, v.passed, v.replaced, v.retried, v.rejected, v.dropped
+                )?;
+            }
+        }
+        for reason in last.faults.by_reason.iter().take(5) {
+            let name = self.graph().nodes.get(reason.node as usize).map_or("", |node| node.name.as_str());
+            writeln!(f, "  {} × {} at {name}: {}", reason.count, reason.kind, reason.reason)?;
+        }
+        for hint in self.hints() {
+            writeln!(f, "  note: {}\n        {}", hint.what, hint.advice)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_balance(f: &mut fmt::Formatter<'_>, what: &str, balance: &BalanceView) -> fmt::Result {
+    let ends: Vec<String> = balance.ended.iter().map(|(fate, n)| format!("{n} {fate}")).collect();
+    let mark = if balance.holds { "✓" } else { "✗ does not hold:" };
+    writeln!(
+        f,
+        "  balance {mark} {} {what} = {} + {} in flight",
+        balance.created,
+        if ends.is_empty() { "0".to_owned() } else { ends.join(" + ") },
+        balance.in_flight
+    )
+}

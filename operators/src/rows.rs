@@ -1,0 +1,47 @@
+//! The shape that most operators share: the author's code runs on each value of a batch, and a panic is a fault of one record.
+
+use eddyline_runtime::{
+    Data,
+    batch::Batch,
+    fault::FaultKind,
+    guard::{self, Panicked},
+    operator::Cx,
+    record::Tag,
+};
+
+/// Runs `f` on every value by value, keeping rows where they are. Rows on which it panicked end as faults.
+pub(crate) fn map_rows<T, U>(batch: Batch<T>, cx: &mut Cx<'_>, mut f: impl FnMut(T) -> U) -> Batch<U> {
+    let (values, mut tags) = batch.into_parts();
+    let mut mapped = Vec::with_capacity(values.len());
+    let panics = guard::each(values, |value| mapped.push(f(value)));
+    if !panics.is_empty() {
+        let rows: Vec<usize> = panics.iter().map(|(row, _)| *row).collect();
+        for (tag, (_, panicked)) in tags.remove(&rows).iter().zip(&panics) {
+            fault_of_panic::<()>(cx, tag, panicked, None);
+        }
+    }
+    Batch::from_parts(mapped, tags)
+}
+
+/// Runs `f` on every value by reference; rows on which it panicked end as faults that keep their value.
+///
+/// Gives the rows with what `f` said of each.
+pub(crate) fn look_at_rows<T: Data, R>(
+    batch: Batch<T>,
+    cx: &mut Cx<'_>,
+    mut f: impl FnMut(&T, &Tag) -> R,
+) -> Vec<(T, Tag, R)> {
+    let mut results = Vec::with_capacity(batch.len());
+    for (value, tag) in batch.into_rows() {
+        match guard::call(|| f(&value, &tag)) {
+            Ok(result) => results.push((value, tag, result)),
+            Err(panicked) => fault_of_panic(cx, &tag, &panicked, Some(&value)),
+        }
+    }
+    results
+}
+
+/// Ends a record on which the author's code panicked.
+pub(crate) fn fault_of_panic<T: serde::Serialize>(cx: &mut Cx<'_>, tag: &Tag, panicked: &Panicked, value: Option<&T>) {
+    cx.fault(tag, FaultKind::Panic, &panicked.0, value);
+}

@@ -1,0 +1,257 @@
+//! Sources: how records come in.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use eddyline_runtime::{
+    Data,
+    batch::{Batch, MAX_ROWS},
+    fault::FaultKind,
+    feed::{Feed, Fed, Read, Unreadable},
+    graph::{NodeSpec, Start},
+    image::Image,
+    operator::{Cx, Operator},
+    ports::Outlet,
+    record::Tag,
+    view::Role,
+};
+use futures::StreamExt;
+
+use crate::{
+    stream::{Stream, named_spec},
+    workflow::Workflow,
+};
+
+impl Workflow {
+    /// Brings in the values of anything that can be iterated. The iterator runs on a thread of its own, so it may block.
+    #[track_caller]
+    pub fn source<T: Data>(
+        &self,
+        name: &str,
+        records: impl IntoIterator<Item = T> + Send + 'static,
+    ) -> Stream<T> {
+        self.iterate(named_spec("source", Role::Source, name), move || records.into_iter().map(Ok))
+    }
+
+    /// Brings in the values of an async stream.
+    #[track_caller]
+    pub fn source_stream<T: Data>(
+        &self,
+        name: &str,
+        records: impl futures::Stream<Item = T> + Send + 'static,
+    ) -> Stream<T> {
+        self.begin(named_spec("source", Role::Source, name), move |start| {
+            let feed = Feed::for_task(start.waker());
+            let into = Arc::clone(&feed);
+            tokio::spawn(async move {
+                let mut records = std::pin::pin!(records);
+                while let Some(value) = records.next().await {
+                    if !into.give(Ok(value)).await {
+                        return;
+                    }
+                }
+                into.end();
+            });
+            feed
+        })
+    }
+
+    /// Brings in the lines of a text file, without their ends.
+    #[track_caller]
+    pub fn lines(&self, name: &str, path: impl AsRef<Path>) -> Stream<String> {
+        let path = path.as_ref().to_owned();
+        let spec = file_spec("lines", name, &path);
+        let file = self.open(&path, &spec);
+        self.iterate(spec, move || {
+            numbered_lines(file, &path).map(|line| line.map(|(_, text)| text))
+        })
+    }
+
+    /// Brings in the rows of a CSV file whose header names the fields of `T`. A row that does not parse is a fault with its
+    /// line number; the others go on.
+    ///
+    /// ```no_run
+    /// # use eddyline::prelude::*;
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Order { invoice: String, expected: f64 }
+    ///
+    /// let flow = Workflow::new("orders");
+    /// let orders = flow.csv::<Order>("orders", "orders.csv");
+    /// # orders.ignore();
+    /// ```
+    #[track_caller]
+    pub fn csv<T: Data>(&self, name: &str, path: impl AsRef<Path>) -> Stream<T> {
+        let path = path.as_ref().to_owned();
+        let spec = file_spec("csv", name, &path);
+        let file = self.open(&path, &spec);
+        self.iterate(spec, move || {
+            let rows = file.map(|file| csv::ReaderBuilder::new().flexible(true).from_reader(file).into_deserialize::<T>());
+            rows.into_iter().flatten().map(move |row| row.map_err(|error| unreadable_row(&path, &error)))
+        })
+    }
+
+    /// Brings in the values of a file with one JSON value per line. A line that does not parse is a fault with its number; the
+    /// others go on. Empty lines are passed over.
+    #[track_caller]
+    pub fn json_lines<T: Data>(&self, name: &str, path: impl AsRef<Path>) -> Stream<T> {
+        let path = path.as_ref().to_owned();
+        let spec = file_spec("json_lines", name, &path);
+        let file = self.open(&path, &spec);
+        self.iterate(spec, move || {
+            let file_name = path.clone();
+            numbered_lines(file, &path).filter(|line| !line.as_ref().is_ok_and(|(_, text)| text.trim().is_empty())).map(
+                move |line| {
+                    let (number, text) = line?;
+                    serde_json::from_str(&text).map_err(|error| Unreadable {
+                        reason: format!("{} line {number}: {error}", file_name.display()),
+                        raw: Some(text),
+                    })
+                },
+            )
+        })
+    }
+
+    /// Brings in the pictures (PNG, JPEG) of a folder, in order of their names. One that cannot be read is a fault with its
+    /// name; the others go on.
+    #[track_caller]
+    pub fn images(&self, name: &str, folder: impl AsRef<Path>) -> Stream<Image> {
+        let folder = folder.as_ref().to_owned();
+        let spec = file_spec("images", name, &folder);
+        let paths = match picture_paths(&folder) {
+            Ok(paths) => paths,
+            Err(error) => {
+                self.unreadable(&folder, &error, &spec);
+                Vec::new()
+            }
+        };
+        self.iterate(spec, move || {
+            paths.into_iter().map(|path| {
+                Image::read(&path).map_err(|error| Unreadable { reason: error.to_string(), raw: None })
+            })
+        })
+    }
+
+    fn open(&self, path: &Path, spec: &NodeSpec) -> Option<File> {
+        File::open(path).map_err(|error| self.unreadable(path, &error, spec)).ok()
+    }
+
+    fn unreadable(&self, path: &Path, error: &std::io::Error, spec: &NodeSpec) {
+        let from = std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default();
+        self.graph.error(
+            None,
+            Some(spec.place),
+            format!("{} cannot be read: {error}", path.display()),
+            format!("check the path; relative ones begin at {from}"),
+        );
+    }
+
+    fn iterate<T: Data, I>(&self, spec: NodeSpec, make: impl FnOnce() -> I + Send + 'static) -> Stream<T>
+    where
+        I: Iterator<Item = Read<T>>,
+    {
+        let name = spec.name.clone().unwrap_or_default();
+        self.begin(spec, move |start| Feed::from_iterator(&name, start.waker(), make))
+    }
+
+    fn begin<T: Data>(
+        &self,
+        spec: NodeSpec,
+        feed: impl FnOnce(&Start<'_>) -> Arc<Feed<T>> + Send + 'static,
+    ) -> Stream<T> {
+        let graph = self.graph.clone();
+        let node = graph.add(spec);
+        let output = graph.output(node, "", false);
+        let out = output.clone();
+        graph.build_with(node, move |start| (Source { feed: feed(start), seq: 0 }, (), out.outlet()));
+        Stream { graph, port: output }
+    }
+}
+
+#[track_caller]
+fn file_spec(kind: &'static str, name: &str, path: &Path) -> NodeSpec {
+    let mut spec = named_spec(kind, Role::Source, name);
+    spec.notes.push(path.display().to_string());
+    spec
+}
+
+fn numbered_lines(file: Option<File>, path: &Path) -> impl Iterator<Item = Read<(usize, String)>> + use<> {
+    let path = path.to_owned();
+    let lines = file.into_iter().flat_map(|file| BufReader::new(file).lines());
+    lines.enumerate().map(move |(i, line)| match line {
+        Ok(text) => Ok((i + 1, text)),
+        Err(error) => {
+            Err(Unreadable { reason: format!("{} line {}: {error}", path.display(), i + 1), raw: None })
+        }
+    })
+}
+
+fn unreadable_row(path: &Path, error: &csv::Error) -> Unreadable {
+    let line = error.position().map(|position| format!(" line {}", position.line())).unwrap_or_default();
+    let what = match error.kind() {
+        csv::ErrorKind::Deserialize { err, .. } => match err.field() {
+            Some(field) => format!("column {}: {}", field + 1, err.kind()),
+            None => err.kind().to_string(),
+        },
+        _ => error.to_string(),
+    };
+    Unreadable { reason: format!("{}{line}: {what}", path.display()), raw: None }
+}
+
+fn picture_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        if ["png", "jpg", "jpeg"].contains(&ending.as_str()) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Takes what its feed has.
+struct Source<T: Data> {
+    feed: Arc<Feed<T>>,
+    seq: u64,
+}
+
+impl<T: Data> Operator for Source<T> {
+    type In = ();
+    type Out = Outlet<T>;
+
+    fn process(&mut self, (): (), _: &mut Outlet<T>, _: &mut Cx<'_>) {}
+
+    fn wake(&mut self, out: &mut Outlet<T>, cx: &mut Cx<'_>) -> bool {
+        if cx.is_draining() && self.feed.is_open() {
+            self.feed.close();
+        }
+        let Fed { values, bad } = self.feed.take(MAX_ROWS);
+        let count = values.len() + bad.len();
+        if count == 0 {
+            return false;
+        }
+        let mut ids = cx.enter(self.seq, count);
+        self.seq += count as u64;
+        for (nth, (before, bad)) in bad.into_iter().enumerate().rev() {
+            let tag = Tag::plain(ids.remove(before + nth));
+            cx.fault(&tag, FaultKind::Unreadable, &bad.reason, bad.raw.as_ref());
+        }
+        out.put(Batch::of_source(values, ids), cx);
+        true
+    }
+
+    fn is_open(&self) -> bool {
+        self.feed.is_open()
+    }
+}
+
+impl<T: Data> Drop for Source<T> {
+    fn drop(&mut self) {
+        self.feed.close();
+    }
+}

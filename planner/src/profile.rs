@@ -1,0 +1,244 @@
+//! How fast a model is: latency per block and batch on each kind of device, and the bytes at each cut.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::Blocks;
+
+/// How long one block takes for a batch of b items, µs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a list of µs for a batch of 1, 2, 3…, or `{ fixed = µs, per_item = µs }`")]
+pub enum Latency {
+    /// Entry i is for a batch of i + 1; beyond the list the last step goes on.
+    Table(Vec<f64>),
+    /// `fixed + b · per_item`.
+    Line(Line),
+}
+
+/// A latency that grows with the batch along a line.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// µs for every launch.
+    pub fixed: f64,
+    /// µs more for every item.
+    pub per_item: f64,
+}
+
+impl Latency {
+    /// `fixed + b · per_item`, both in µs.
+    pub fn line(fixed_us: f64, per_item_us: f64) -> Self {
+        Latency::Line(Line { fixed: fixed_us, per_item: per_item_us })
+    }
+
+    /// µs for a batch of `batch` items; nothing takes no time.
+    pub fn at_us(&self, batch: u32) -> f64 {
+        if batch == 0 {
+            return 0.0;
+        }
+        match self {
+            Latency::Line(line) => line.fixed + f64::from(batch) * line.per_item,
+            Latency::Table(table) => match (table.get(batch as usize - 1), table.as_slice()) {
+                (Some(us), _) => *us,
+                (None, [.., before, last]) => {
+                    last + (last - before).max(0.0) * f64::from(batch - table.len() as u32)
+                }
+                (None, [only]) => only * f64::from(batch),
+                (None, []) => 0.0,
+            },
+        }
+    }
+
+    fn check(&self) -> Result<(), f64> {
+        let bad = |us: &&f64| !us.is_finite() || **us < 0.0;
+        match self {
+            Latency::Table(table) => table.iter().find(bad).map_or(Ok(()), |us| Err(*us)),
+            Latency::Line(line) => [line.fixed, line.per_item].iter().find(bad).map_or(Ok(()), |us| Err(*us)),
+        }
+    }
+}
+
+/// One model's latencies. Checked: every kind has the same number of blocks, and no latency is negative.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Profile {
+    model: String,
+    latency_us: BTreeMap<String, Vec<Latency>>,
+    cut_bytes: Vec<u64>,
+}
+
+impl Profile {
+    /// Checks and keeps a model's figures: per device kind one [`Latency`] per block, and, where cuts are to be
+    /// planned, the bytes of one item at the cut behind every block but the last.
+    pub fn new(
+        model: impl Into<String>,
+        latency_us: BTreeMap<String, Vec<Latency>>,
+        cut_bytes: Vec<u64>,
+    ) -> Result<Self, ProfileError> {
+        let model = model.into();
+        let Some((first, blocks)) = latency_us.iter().next().map(|(kind, b)| (kind.clone(), b.len())) else {
+            return Err(ProfileError::NoKinds { model });
+        };
+        for (kind, latencies) in &latency_us {
+            if latencies.is_empty()
+                || latencies.iter().any(|l| matches!(l, Latency::Table(t) if t.is_empty()))
+            {
+                return Err(ProfileError::Empty { model, kind: kind.clone() });
+            }
+            if latencies.len() != blocks {
+                let (kind, found) = (kind.clone(), latencies.len());
+                return Err(ProfileError::BlockCount { model, kind, found, first, blocks });
+            }
+            for (block, latency) in latencies.iter().enumerate() {
+                if let Err(value_us) = latency.check() {
+                    return Err(ProfileError::Value { model, kind: kind.clone(), block, value_us });
+                }
+            }
+        }
+        if !cut_bytes.is_empty() && cut_bytes.len() + 1 != blocks {
+            return Err(ProfileError::Cuts { model, found: cut_bytes.len(), wanted: blocks - 1 });
+        }
+        Ok(Self { model, latency_us, cut_bytes })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// How many blocks it is divided into, ≥ 1.
+    pub fn blocks(&self) -> u32 {
+        self.latency_us.values().next().map_or(0, |blocks| blocks.len() as u32)
+    }
+
+    /// The kinds on which it was measured.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.latency_us.keys().map(String::as_str)
+    }
+
+    /// µs for a batch of these blocks on a device of that kind: the sum over the blocks. `None` where it was not measured.
+    pub fn latency_us(&self, kind: &str, blocks: &Blocks, batch: u32) -> Option<f64> {
+        let all = self.latency_us.get(kind)?;
+        let part = match blocks {
+            Blocks::Whole => all.as_slice(),
+            Blocks::Run(run) => all.get(run.start as usize..run.end as usize)?,
+        };
+        Some(part.iter().map(|block| block.at_us(batch)).sum())
+    }
+
+    /// Bytes of one item at the cut behind that block; `None` where it was not measured.
+    pub fn cut_bytes(&self, after_block: u32) -> Option<u64> {
+        self.cut_bytes.get(after_block as usize).copied()
+    }
+}
+
+/// A profile that cannot be.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ProfileError {
+    /// No figures at all.
+    #[error("profile.{model}.latency_us is empty; give the latency for at least one kind of device")]
+    NoKinds {
+        /// The model.
+        model: String,
+    },
+    /// A kind without figures.
+    #[error(
+        "profile.{model}.latency_us.{kind} is an empty list; give the µs for a batch of 1, 2, 3…, or `{{ fixed = 400, per_item = 100 }}`"
+    )]
+    Empty {
+        /// The model.
+        model: String,
+        /// The kind of device.
+        kind: String,
+    },
+    /// Kinds that disagree about the number of blocks.
+    #[error(
+        "profile.{model}.latency_us.{kind} has {found} blocks, but `{first}` has {blocks}; a model has the same blocks on every kind of device"
+    )]
+    BlockCount {
+        /// The model.
+        model: String,
+        /// The kind of device that differs.
+        kind: String,
+        /// Its number of blocks.
+        found: usize,
+        /// The kind that it differs from.
+        first: String,
+        /// The number of blocks there.
+        blocks: usize,
+    },
+    /// A latency that is no time.
+    #[error(
+        "profile.{model}.latency_us.{kind}, block {block}: {value_us} is no latency; give a number of µs, 0 or more"
+    )]
+    Value {
+        /// The model.
+        model: String,
+        /// The kind of device.
+        kind: String,
+        /// Which block, from 0.
+        block: usize,
+        /// What was given.
+        value_us: f64,
+    },
+    /// The wrong number of cuts.
+    #[error(
+        "profile.{model}.cut_bytes has {found} entries; give {wanted}, one behind every block but the last, or leave it out"
+    )]
+    Cuts {
+        /// The model.
+        model: String,
+        /// Entries found.
+        found: usize,
+        /// Entries wanted.
+        wanted: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(latencies: Vec<Latency>) -> BTreeMap<String, Vec<Latency>> {
+        BTreeMap::from([("slow".to_owned(), latencies)])
+    }
+
+    #[test]
+    fn a_table_goes_on_with_its_last_step() {
+        let table = Latency::Table(vec![60.0, 100.0, 130.0]);
+        assert_eq!(table.at_us(1), 60.0);
+        assert_eq!(table.at_us(3), 130.0);
+        assert_eq!(table.at_us(5), 190.0);
+        assert_eq!(Latency::Table(vec![50.0]).at_us(4), 200.0);
+        assert_eq!(Latency::line(400.0, 100.0).at_us(16), 2000.0);
+    }
+
+    #[test]
+    fn a_run_of_blocks_takes_the_sum() {
+        let blocks = vec![Latency::line(10.0, 1.0), Latency::line(20.0, 2.0), Latency::line(30.0, 3.0)];
+        let profile = Profile::new("m", kinds(blocks), vec![5, 6]).unwrap();
+        assert_eq!(profile.latency_us("slow", &Blocks::Run(1..3), 2), Some(60.0));
+        assert_eq!(profile.latency_us("slow", &Blocks::Whole, 1), Some(66.0));
+        assert_eq!(profile.latency_us("fast", &Blocks::Whole, 1), None);
+        assert_eq!(profile.latency_us("slow", &Blocks::Run(2..4), 1), None);
+        assert_eq!(profile.cut_bytes(1), Some(6));
+    }
+
+    #[test]
+    fn wrong_figures_are_refused_with_their_place() {
+        let error = Profile::new("m", kinds(vec![Latency::Table(vec![1.0, -2.0])]), vec![]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "profile.m.latency_us.slow, block 0: -2 is no latency; give a number of µs, 0 or more"
+        );
+        assert!(matches!(
+            Profile::new("m", kinds(vec![Latency::Table(vec![])]), vec![]),
+            Err(ProfileError::Empty { .. })
+        ));
+        assert!(matches!(
+            Profile::new("m", kinds(vec![Latency::line(1.0, 1.0)]), vec![3]),
+            Err(ProfileError::Cuts { found: 1, wanted: 0, .. })
+        ));
+    }
+}

@@ -1,0 +1,87 @@
+//! What may travel in a stream.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// A value that may travel in a stream: everything that is `Clone`, serialisable and safe to share between threads.
+///
+/// There is nothing to implement: `#[derive(Clone, Serialize, Deserialize)]` is enough.
+pub trait Data: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Data for T {}
+
+/// The name of `T` without module paths: `Vec<Digit>` rather than `alloc::vec::Vec<my_flow::Digit>`.
+pub fn short_type_name<T: ?Sized>() -> String {
+    let full = std::any::type_name::<T>();
+    let mut short = String::with_capacity(full.len());
+    let mut word = String::new();
+    for c in full.chars() {
+        if c.is_alphanumeric() || c == '_' {
+            word.push(c);
+        } else if c == ':' {
+            word.clear();
+        } else {
+            short.push_str(&word);
+            word.clear();
+            short.push(c);
+        }
+    }
+    short + &word
+}
+
+/// A value as JSON for a person to look at: long lists and texts are shortened, and the whole is at most `limit` bytes.
+pub fn preview<T: Serialize>(value: &T, limit: usize) -> Value {
+    match serde_json::to_value(value) {
+        Ok(mut json) => {
+            shorten(&mut json);
+            let text = json.to_string();
+            if text.len() <= limit { json } else { Value::String(cut(&text, limit)) }
+        }
+        Err(error) => Value::String(format!("cannot be shown: {error}")),
+    }
+}
+
+const SHOWN_ENTRIES: usize = 16;
+const SHOWN_TEXT: usize = 400;
+
+fn shorten(json: &mut Value) {
+    match json {
+        Value::Array(entries) => {
+            let more = entries.len().saturating_sub(SHOWN_ENTRIES);
+            entries.truncate(SHOWN_ENTRIES);
+            entries.iter_mut().for_each(shorten);
+            if more > 0 {
+                entries.push(Value::String(format!("… {more} more")));
+            }
+        }
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        Value::String(text) if text.len() > SHOWN_TEXT => *text = cut(text, SHOWN_TEXT),
+        _ => {}
+    }
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    let end = (0..=limit).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+    format!("{}… ({} bytes in all)", &text[..end], text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn type_names_lose_their_paths() {
+        assert_eq!(short_type_name::<Vec<Option<String>>>(), "Vec<Option<String>>");
+        assert_eq!(short_type_name::<(u8, [String; 2])>(), "(u8, [String; 2])");
+    }
+
+    #[test]
+    fn previews_are_cut_at_a_character() {
+        let long = "é".repeat(100);
+        let Value::String(text) = preview(&long, 50) else { panic!("cut values are text") };
+        assert!(text.contains("bytes in all"), "{text}");
+        let list = preview(&vec![1; 100], 1000);
+        assert_eq!(list.as_array().map(Vec::len), Some(17), "{list}");
+        assert_eq!(preview(&7, 50), serde_json::json!(7));
+    }
+}

@@ -1,0 +1,146 @@
+//! Engines: what runs a stage of a model on a device. Only this folder touches a device.
+//!
+//! An [`Engine`] prepares a stage, once, on the device's own thread; the [`Session`] that it gives runs batches there,
+//! blocking, until the run ends. Everything that is not computing (queues, batches, reservations) is in
+//! [`serve`](crate::serve).
+//!
+//! * [`cpu`]: ONNX models through tract, and user functions.
+//! * [`throttled`]: another engine's output at a profiled pace.
+//! * [`onnx`]: a model file, read and checked before anything runs.
+//! * [`thread`]: a device's thread, with a bounded queue.
+
+pub mod cpu;
+pub mod onnx;
+pub mod thread;
+pub mod throttled;
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::tensor::Tensor;
+use onnx::OnnxModel;
+
+/// The tensors of one item, in the order of the model's inputs or outputs, without a batch dimension.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// One tensor per input or output.
+    pub tensors: Vec<Tensor>,
+}
+
+impl Item {
+    /// An item of these tensors.
+    pub fn new(tensors: Vec<Tensor>) -> Self {
+        Self { tensors }
+    }
+}
+
+impl From<Tensor> for Item {
+    fn from(tensor: Tensor) -> Self {
+        Self { tensors: vec![tensor] }
+    }
+}
+
+/// Why one item has no result. Its neighbours in the batch are not concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct ItemError {
+    /// What sort of failure.
+    pub kind: ItemErrorKind,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+/// What sort of failure an [`ItemError`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ItemErrorKind {
+    /// The item is not what the model takes: a wrong shape, type or number of tensors.
+    Input,
+    /// The engine could not run it.
+    Engine,
+    /// The model's code panicked.
+    Panic,
+    /// Its deadline cannot be met.
+    Declined,
+    /// The run ended before it could run.
+    Stopped,
+}
+
+impl ItemError {
+    /// An error of this kind.
+    pub fn new(kind: ItemErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// The run has ended.
+    pub fn stopped() -> Self {
+        Self::new(ItemErrorKind::Stopped, "the run was stopped before this item could run; run it again")
+    }
+}
+
+/// A user function and for how many items it stands. It leaves its results wherever its author wants them.
+pub struct UserCall {
+    /// Items it works on.
+    pub items: usize,
+    /// The function, run once on the device's thread.
+    pub run: Box<dyn FnOnce() + Send>,
+}
+
+/// A stage as an engine sees it.
+#[derive(Clone, Debug)]
+pub enum StageModel {
+    /// One or more ONNX graphs, each taking what the one before gives.
+    Onnx(Vec<Arc<OnnxModel>>),
+    /// User functions, handed over with each call.
+    Function,
+}
+
+/// Prepares stages on a device.
+pub trait Engine: Send + Sync {
+    /// Prepares a stage. Called on the device's thread, which is where the session stays. May take seconds.
+    fn prepare(&self, stage: &StageModel) -> Result<Box<dyn Session>, PrepareError>;
+}
+
+/// A prepared stage. Blocking; only its device's thread calls it.
+pub trait Session {
+    /// Runs a batch: one result per item, in order. A wrong item fails alone.
+    fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>>;
+
+    /// Runs user functions as one launch: one result per function, in order. A panic fails its function alone.
+    fn call(&mut self, calls: Vec<UserCall>) -> Vec<Result<(), ItemError>> {
+        calls.into_iter().map(|call| guarded(call.run)).collect()
+    }
+}
+
+/// A stage that could not be prepared. The message says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct PrepareError {
+    /// What happened and what to do.
+    pub message: String,
+}
+
+/// Runs code that may panic; a panic becomes the error of one item.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ItemError> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let message = format!("the model's code panicked: {}", panic_message(panic.as_ref()));
+        ItemError::new(ItemErrorKind::Panic, message)
+    })
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "it gave no message"
+    }
+}

@@ -1,0 +1,75 @@
+//! How records end, and the counters from which both balances are read.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// How a record ended. In order of rank: where several records descend from one source record, the best end is its fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// Reached a sink.
+    Emitted,
+    /// Put into quarantine by a handler's verdict.
+    Rejected,
+    /// Put into quarantine because code or a model failed on it.
+    Failed,
+    /// Thrown away by a handler's verdict.
+    Dropped,
+    /// Went into another record (a batch, a gathered parent, the other side of a join), whose end counts for more.
+    Absorbed,
+    /// A filter said no, or a join found no partner in its time.
+    Filtered,
+}
+
+impl Fate {
+    /// All fates, best first.
+    pub const ALL: [Fate; 6] =
+        [Fate::Emitted, Fate::Rejected, Fate::Failed, Fate::Dropped, Fate::Absorbed, Fate::Filtered];
+    pub(crate) const WORST: u8 = Self::ALL.len() as u8 - 1;
+
+    pub(crate) fn rank(self) -> u8 {
+        self as u8
+    }
+
+    pub(crate) fn of_rank(rank: u8) -> Self {
+        Self::ALL[usize::from(rank.min(Self::WORST))]
+    }
+
+    /// Its name on the page and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fate::Emitted => "emitted",
+            Fate::Absorbed => "absorbed",
+            Fate::Rejected => "rejected",
+            Fate::Failed => "failed",
+            Fate::Dropped => "dropped",
+            Fate::Filtered => "filtered",
+        }
+    }
+}
+
+/// A count per fate, written by one actor and read by anyone.
+#[derive(Debug, Default)]
+pub struct Tally([AtomicU64; Fate::ALL.len()]);
+
+impl Tally {
+    /// Adds `n` ends.
+    pub fn add(&self, fate: Fate, n: u64) {
+        self.0[fate as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Adds this tally to totals by name; fates that never occurred are left out.
+    pub fn add_to(&self, totals: &mut BTreeMap<&'static str, u64>) {
+        for fate in Fate::ALL {
+            let n = self.0[fate as usize].load(Ordering::Relaxed);
+            if n > 0 {
+                *totals.entry(fate.name()).or_default() += n;
+            }
+        }
+    }
+}

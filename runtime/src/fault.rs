@@ -1,0 +1,166 @@
+//! Records that will not go on: where, why, and what they were.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    clock::Moment,
+    record::RecordId,
+    view::{FaultView, FaultsView, ReasonView},
+};
+
+/// Why a record will not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// A handler rejected it.
+    Rejected,
+    /// A handler wanted to send it back, but its rounds are spent.
+    RoundsSpent,
+    /// The author's code gave an `Err`.
+    Error,
+    /// The author's code panicked.
+    Panic,
+    /// A model or the dispatcher failed on it.
+    Model,
+    /// It could not be read from its source.
+    Unreadable,
+    /// It could not be written to its sink.
+    Unwritable,
+}
+
+impl FaultKind {
+    /// Its name on the page and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultKind::Rejected => "rejected",
+            FaultKind::RoundsSpent => "rounds spent",
+            FaultKind::Error => "error",
+            FaultKind::Panic => "panic",
+            FaultKind::Model => "model",
+            FaultKind::Unreadable => "unreadable",
+            FaultKind::Unwritable => "unwritable",
+        }
+    }
+
+    /// What an author can do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            FaultKind::Rejected => "a handler's verdict; look at the values and decide whether the rule is right",
+            FaultKind::RoundsSpent => {
+                "give the feedback more rounds, or let the handler decide when `seen.rounds_left` is 0"
+            }
+            FaultKind::Error => "your code returned an Err for this record; mend the data or the code",
+            FaultKind::Panic => {
+                "your code panicked on this record only; mend it at the place named, or use `try_map` and return an Err"
+            }
+            FaultKind::Model => "check the model's input for this record against the shape and type that it declares",
+            FaultKind::Unreadable => "mend the row that is named, or change the type that rows are read into",
+            FaultKind::Unwritable => "check that the file can be written and that the value has only plain columns",
+        }
+    }
+}
+
+/// A record that will not go on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fault {
+    /// The operator's node number.
+    pub node: u32,
+    /// The operator.
+    pub operator: Arc<str>,
+    /// What kind of fault.
+    pub kind: FaultKind,
+    /// The reason in words.
+    pub reason: Arc<str>,
+    /// The record.
+    pub record: RecordId,
+    /// The source record that it descends from, for people: `numbers #17`.
+    pub origin: String,
+    /// How often it had been sent back.
+    pub rounds: u32,
+    /// Its value as JSON, where it was still there; long ones are cut.
+    pub value: Option<Value>,
+    /// When, since the run started.
+    pub at: Moment,
+}
+
+/// Faults that are kept whole; of further ones only the counts are kept.
+pub const KEPT_FAULTS: usize = 100_000;
+const REASONS: usize = 1_000;
+const SHOWN: usize = 50;
+
+/// The run's quarantine: every fault counted by reason, the first [`KEPT_FAULTS`] kept whole.
+#[derive(Debug, Default)]
+pub struct FaultLog {
+    state: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    total: u64,
+    kept: Vec<Fault>,
+    recent: VecDeque<Fault>,
+    reasons: HashMap<(u32, FaultKind, Arc<str>), u64>,
+}
+
+impl FaultLog {
+    pub(crate) fn file(&self, fault: Fault) {
+        let mut log = self.state.lock();
+        log.total += 1;
+        let key = (fault.node, fault.kind, Arc::clone(&fault.reason));
+        if log.reasons.len() < REASONS || log.reasons.contains_key(&key) {
+            *log.reasons.entry(key).or_default() += 1;
+        } else {
+            *log.reasons.entry((fault.node, fault.kind, "other reasons".into())).or_default() += 1;
+        }
+        if log.recent.len() == SHOWN {
+            log.recent.pop_front();
+        }
+        log.recent.push_back(fault.clone());
+        if log.kept.len() < KEPT_FAULTS {
+            log.kept.push(fault);
+        }
+    }
+
+    /// How many there were.
+    pub fn total(&self) -> u64 {
+        self.state.lock().total
+    }
+
+    /// The faults that were kept whole, oldest first.
+    pub fn kept(&self) -> Vec<Fault> {
+        self.state.lock().kept.clone()
+    }
+
+    pub(crate) fn view(&self) -> FaultsView {
+        let log = self.state.lock();
+        let mut by_reason: Vec<ReasonView> = log
+            .reasons
+            .iter()
+            .map(|((node, kind, reason), &count)| ReasonView {
+                node: *node,
+                kind: kind.name(),
+                reason: reason.to_string(),
+                count,
+                advice: kind.advice().to_owned(),
+            })
+            .collect();
+        by_reason.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+        by_reason.truncate(SHOWN);
+        let recent = log.recent.iter().rev().map(|fault| FaultView {
+            at_us: fault.at.as_micros() as u64,
+            node: fault.node,
+            kind: fault.kind.name(),
+            reason: fault.reason.to_string(),
+            record: fault.origin.clone(),
+            value: fault.value.clone(),
+        });
+        FaultsView { total: log.total, by_reason, recent: recent.collect() }
+    }
+}

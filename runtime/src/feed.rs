@@ -1,0 +1,237 @@
+//! A feed: how records come in from outside, where code may block, to a source's actor, which may not.
+//!
+//! An iterator runs on a thread of its own, an async stream in a task of its own; both put what they get into a bounded
+//! buffer and wake the actor, which takes all that is there. When the actor is hungry every record is handed over at once;
+//! when it is busy they gather.
+
+use std::{sync::Arc, thread};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::operator::Waker;
+
+/// Something that could not be read: a row that does not parse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Where and why: `rows.csv line 17: field amount: invalid digit`.
+    pub reason: String,
+    /// The raw text, where there is any.
+    pub raw: Option<String>,
+}
+
+/// What a source gives.
+pub type Read<T> = Result<T, Unreadable>;
+
+/// What the actor takes at once.
+#[derive(Debug)]
+pub struct Fed<T> {
+    /// The records, in order.
+    pub values: Vec<T>,
+    /// What could not be read, each with the number of values before it.
+    pub bad: Vec<(usize, Unreadable)>,
+}
+
+impl<T> Default for Fed<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), bad: Vec::new() }
+    }
+}
+
+impl<T> Fed<T> {
+    fn len(&self) -> usize {
+        self.values.len() + self.bad.len()
+    }
+}
+
+/// The buffer between what brings records and the source's actor.
+#[derive(Debug)]
+pub struct Feed<T> {
+    state: Mutex<State<T>>,
+    room: Condvar,
+    room_async: tokio::sync::Notify,
+    waker: Arc<Waker>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    fed: Fed<T>,
+    /// The other end will bring no more.
+    ended: bool,
+    /// The actor wants no more.
+    closed: bool,
+}
+
+/// Records that wait in a feed at most.
+const CAPACITY: usize = 4096;
+/// Records that an iterator which promises more hands over at once.
+const CHUNK: usize = 512;
+
+impl<T: Send + 'static> Feed<T> {
+    fn new(waker: Arc<Waker>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State { fed: Fed::default(), ended: false, closed: false }),
+            room: Condvar::new(),
+            room_async: tokio::sync::Notify::new(),
+            waker,
+        })
+    }
+
+    /// Runs `records` on a thread of its own. The iterator is made there, so it need not be `Send`.
+    /// Where that fails, or the operating system gives no thread, the feed brings the reason and ends.
+    pub fn from_iterator<I>(name: &str, waker: Arc<Waker>, make: impl FnOnce() -> I + Send + 'static) -> Arc<Self>
+    where
+        I: Iterator<Item = Read<T>>,
+    {
+        let feed = Self::new(waker);
+        let other = Arc::clone(&feed);
+        let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || {
+            if let Err(panicked) = crate::guard::call(|| other.pump(make())) {
+                other.fail(format!("the source panicked: {}", panicked.0));
+            }
+            other.end();
+        });
+        if let Err(error) = thread {
+            feed.fail(format!("the source cannot run: {error}"));
+            feed.end();
+        }
+        feed
+    }
+
+    fn fail(&self, reason: String) {
+        self.put(vec![Err(Unreadable { reason, raw: None })]);
+    }
+
+    fn pump(&self, mut records: impl Iterator<Item = Read<T>>) {
+        loop {
+            // An iterator that says how many more it has is asked for a chunk; another for one record at a time, since it
+            // may block while what it gave before should be on its way.
+            let chunk = records.size_hint().0.clamp(1, CHUNK);
+            let some: Vec<_> = records.by_ref().take(chunk).collect();
+            if some.is_empty() || !self.put(some) {
+                return;
+            }
+        }
+    }
+
+    /// Hands records over; waits for room. Says whether more are wanted.
+    fn put(&self, some: Vec<Read<T>>) -> bool {
+        let mut state = self.state.lock();
+        while state.fed.len() >= CAPACITY && !state.closed {
+            self.room.wait(&mut state);
+        }
+        self.file(state, some)
+    }
+
+    fn file(&self, mut state: parking_lot::MutexGuard<'_, State<T>>, some: Vec<Read<T>>) -> bool {
+        if state.closed {
+            return false;
+        }
+        let was_empty = state.fed.len() == 0;
+        for read in some {
+            match read {
+                Ok(value) => state.fed.values.push(value),
+                Err(bad) => {
+                    let before = state.fed.values.len();
+                    state.fed.bad.push((before, bad));
+                }
+            }
+        }
+        drop(state);
+        if was_empty {
+            self.waker.wake();
+        }
+        true
+    }
+
+    /// A feed for a task that awaits its records.
+    pub fn for_task(waker: Arc<Waker>) -> Arc<Self> {
+        Self::new(waker)
+    }
+
+    /// Hands one record over from a task; waits for room. Says whether more are wanted.
+    pub async fn give(&self, read: Read<T>) -> bool {
+        loop {
+            let room = self.room_async.notified();
+            {
+                let state = self.state.lock();
+                if state.closed || state.fed.len() < CAPACITY {
+                    return self.file(state, vec![read]);
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// No more will come.
+    pub fn end(&self) {
+        self.state.lock().ended = true;
+        self.waker.wake();
+    }
+
+    /// Takes what is there, up to `most` values.
+    pub fn take(&self, most: usize) -> Fed<T> {
+        let mut state = self.state.lock();
+        let fed = if state.fed.values.len() <= most {
+            std::mem::take(&mut state.fed)
+        } else {
+            let values: Vec<T> = state.fed.values.drain(..most).collect();
+            let here = state.fed.bad.iter().take_while(|(before, _)| *before <= most).count();
+            let bad = state.fed.bad.drain(..here).collect();
+            for (before, _) in &mut state.fed.bad {
+                *before -= most;
+            }
+            Fed { values, bad }
+        };
+        drop(state);
+        self.room.notify_one();
+        self.room_async.notify_one();
+        fed
+    }
+
+    /// No more is wanted; what was not taken never came in.
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.fed = Fed::default();
+        drop(state);
+        self.room.notify_one();
+        self.room_async.notify_one();
+    }
+
+    /// Whether more may come.
+    pub fn is_open(&self) -> bool {
+        let state = self.state.lock();
+        !state.closed && !(state.ended && state.fed.len() == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endless_iterator_stops_when_no_more_is_wanted() {
+        let feed = Feed::from_iterator("ones", Waker::new(), || std::iter::repeat(1).map(Ok));
+        let mut seen = 0;
+        while seen < 10_000 {
+            seen += feed.take(100).values.len();
+            thread::yield_now();
+        }
+        feed.close();
+        assert!(!feed.is_open());
+    }
+
+    #[test]
+    fn a_panic_in_a_source_is_told() {
+        crate::guard::install_hook();
+        let feed = Feed::from_iterator("bad", Waker::new(), || (0..3).map(|i| { assert!(i < 2, "no {i}"); Ok(i) }));
+        let mut all = Fed::default();
+        while feed.is_open() {
+            let fed = feed.take(100);
+            all.values.extend(fed.values);
+            all.bad.extend(fed.bad);
+            thread::yield_now();
+        }
+        assert!(all.bad[0].1.reason.contains("no 2"), "{:?}", all.bad);
+    }
+}

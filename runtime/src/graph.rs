@@ -1,0 +1,438 @@
+//! The graph of a workflow while it is written, and its checks.
+//!
+//! Operators are added with everything they need to be built later; edges are typed from the moment they are made. When
+//! the graph is whole, [`Graph::check`] reports everything that is wrong with it at once, and loops are found as strongly
+//! connected components.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    panic::Location,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use petgraph::{algo::tarjan_scc, graph::DiGraph};
+use thiserror::Error;
+
+use crate::{
+    clock::Clock,
+    data::Data,
+    edge::{AnyEdge, Edge, EdgeInfo},
+    loops::Loop,
+    node::{AnyNode, Node},
+    operator::{Meters, NodeCore, Operator, Waker},
+    ports::Port,
+    record::FeedbackId,
+    serve::{ModelClient, ServedModel, Serving},
+    view::{GraphView, NodeView, ProblemView, Role},
+};
+
+/// Where in the author's code something was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(&'static Location<'static>);
+
+impl Place {
+    /// The caller's place.
+    #[track_caller]
+    pub fn here() -> Self {
+        Self(Location::caller())
+    }
+
+    /// The file's name without folders, and the line: `main.rs:12`.
+    pub fn short(self) -> String {
+        let file = self.0.file().rsplit(['/', '\\']).next().unwrap_or_default();
+        format!("{file}:{}", self.0.line())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0.file(), self.0.line())
+    }
+}
+
+/// One thing that is wrong with a workflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    /// The node it belongs to, if any.
+    pub node: Option<u32>,
+    /// Where it was written, if it was.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do next.
+    pub advice: String,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}\n    {}", self.what, self.advice)
+    }
+}
+
+/// Everything that is wrong with a workflow.
+#[derive(Clone, Debug, Error)]
+pub struct BuildErrors {
+    /// The workflow.
+    pub workflow: String,
+    /// At least one.
+    pub errors: Vec<BuildError>,
+}
+
+impl fmt::Display for BuildErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.errors.len();
+        let errors = if n == 1 { "error" } else { "errors" };
+        write!(f, "the workflow `{}` cannot run: {n} {errors}", self.workflow)?;
+        for error in &self.errors {
+            write!(f, "\n  {error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a new operator is.
+#[derive(Clone, Debug)]
+pub struct NodeSpec {
+    /// The operator's kind as the author knows it.
+    pub kind: &'static str,
+    /// How it is drawn.
+    pub role: Role,
+    /// The author's name; `kind@file:line` where she gave none.
+    pub name: Option<String>,
+    /// Where it was written.
+    pub place: Place,
+    /// Short facts worth showing.
+    pub notes: Vec<String>,
+}
+
+/// What an operator is given when it is built.
+pub struct Start<'a> {
+    pub(crate) core: Arc<NodeCore>,
+    pub(crate) clock: Clock,
+    pub(crate) serving: &'a Serving,
+    pub(crate) inside: Option<(Arc<Loop>, usize)>,
+}
+
+impl Start<'_> {
+    /// The run's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Wakes the operator's actor.
+    pub fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.core.waker)
+    }
+
+    /// The way to a model that was declared with [`Graph::declare_model`].
+    pub fn model(&self, name: &str) -> Option<ModelClient> {
+        self.serving.client(name)
+    }
+}
+
+type Build = Box<dyn FnOnce(Start<'_>) -> Box<dyn AnyNode> + Send>;
+
+struct Def {
+    spec: NodeSpec,
+    name: String,
+    waker: Arc<Waker>,
+    meters: Arc<Meters>,
+    build: Option<Build>,
+    /// How many edges leave each of its outputs; asked when the graph is whole.
+    outputs: Vec<Box<dyn Fn() -> usize + Send>>,
+}
+
+struct Feedback {
+    name: String,
+    node: u32,
+    /// Gone when the key was used or dropped.
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Inner {
+    nodes: Vec<Def>,
+    edges: Vec<Arc<dyn AnyEdge>>,
+    feedbacks: Vec<Feedback>,
+    models: Vec<ServedModel>,
+    errors: Vec<BuildError>,
+}
+
+/// The graph of one workflow. Clones are the same graph.
+#[derive(Clone)]
+pub struct Graph {
+    name: Arc<str>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), inner: Arc::default() }
+    }
+
+    /// The workflow's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether both are the same graph.
+    pub fn is(&self, other: &Graph) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Adds a node; it does nothing until [`build_with`](Self::build_with) says what.
+    pub fn add(&self, spec: NodeSpec) -> u32 {
+        let mut inner = self.inner.lock();
+        let id = inner.nodes.len() as u32;
+        let name = spec.name.clone().unwrap_or_else(|| {
+            let base = format!("{}@{}", spec.kind, spec.place.short());
+            let again = inner.nodes.iter().filter(|n| n.spec.name.is_none() && n.name.starts_with(&base)).count();
+            if again == 0 { base } else { format!("{base}#{}", again + 1) }
+        });
+        inner.nodes.push(Def {
+            spec,
+            name,
+            waker: Waker::new(),
+            meters: Arc::default(),
+            build: None,
+            outputs: Vec::new(),
+        });
+        id
+    }
+
+    /// Says how the node is built once the graph is whole.
+    pub fn build_with<Op: Operator>(
+        &self,
+        node: u32,
+        build: impl FnOnce(&Start<'_>) -> (Op, Op::In, Op::Out) + Send + 'static,
+    ) {
+        self.inner.lock().nodes[node as usize].build = Some(Box::new(move |start| {
+            let (op, inputs, outputs) = build(&start);
+            Box::new(Node::new(start.core, op, inputs, outputs, start.inside))
+        }));
+    }
+
+    /// An output of `node`. One that leads nowhere when the graph is checked is an error, unless it is `optional`.
+    pub fn output<T: Data>(&self, node: u32, label: &'static str, optional: bool) -> Port<T> {
+        let port = Port { node, edges: Arc::default(), label };
+        if !optional {
+            let edges: Weak<_> = Arc::downgrade(&port.edges);
+            let count = move || edges.upgrade().map_or(0, |edges| edges.lock().len());
+            self.inner.lock().nodes[node as usize].outputs.push(Box::new(count));
+        }
+        port
+    }
+
+    /// An input of `node`.
+    pub fn input<T: Data>(&self, node: u32) -> Port<T> {
+        Port { node, edges: Arc::default(), label: "" }
+    }
+
+    /// Leads `from` to `to`.
+    pub fn connect<T: Data>(&self, from: &Port<T>, to: &Port<T>, back: bool) {
+        let mut inner = self.inner.lock();
+        let info =
+            EdgeInfo { id: inner.edges.len() as u32, from: from.node, to: to.node, back, label: from.label };
+        let producer = Arc::clone(&inner.nodes[from.node as usize].waker);
+        let consumer = Arc::clone(&inner.nodes[to.node as usize].waker);
+        let edge = Edge::new(info, producer, consumer);
+        from.edges.lock().push(Arc::clone(&edge));
+        to.edges.lock().push(Arc::clone(&edge));
+        inner.edges.push(edge);
+    }
+
+    /// Gives a node the author's name.
+    pub fn rename(&self, node: u32, name: &str) {
+        let mut inner = self.inner.lock();
+        let def = &mut inner.nodes[node as usize];
+        def.spec.name = Some(name.to_owned());
+        def.name = name.to_owned();
+    }
+
+    /// Adds a fact worth showing beside a node.
+    pub fn note(&self, node: u32, note: impl Into<String>) {
+        self.inner.lock().nodes[node as usize].spec.notes.push(note.into());
+    }
+
+    /// Says that a node was written at `place`.
+    pub fn place(&self, node: u32, place: Place) {
+        self.inner.lock().nodes[node as usize].spec.place = place;
+    }
+
+    /// The waker of a node's actor.
+    pub fn waker(&self, node: u32) -> Arc<Waker> {
+        Arc::clone(&self.inner.lock().nodes[node as usize].waker)
+    }
+
+    /// Opens a feedback point at `node`.
+    pub fn open_feedback(&self, node: u32, name: &str) -> FeedbackId {
+        let mut inner = self.inner.lock();
+        inner.feedbacks.push(Feedback { name: name.to_owned(), node, closed: false });
+        inner.feedbacks.len() as FeedbackId - 1
+    }
+
+    /// The feedback's key was used.
+    pub fn close_feedback(&self, id: FeedbackId) {
+        self.inner.lock().feedbacks[id as usize].closed = true;
+    }
+
+    /// Declares a model that the run must serve.
+    pub fn declare_model(&self, model: ServedModel) {
+        self.inner.lock().models.push(model);
+    }
+
+    /// Remembers something that is wrong, to be reported with everything else.
+    pub fn error(&self, node: Option<u32>, place: Option<Place>, what: impl Into<String>, advice: impl Into<String>) {
+        self.inner.lock().errors.push(BuildError { node, place, what: what.into(), advice: advice.into() });
+    }
+
+    /// Everything that is wrong with the graph.
+    pub fn check(&self) -> Vec<BuildError> {
+        let inner = self.inner.lock();
+        let mut errors = inner.errors.clone();
+        let mut report = |node: u32, what: String, advice: &str| {
+            let place = Some(inner.nodes[node as usize].spec.place);
+            errors.push(BuildError { node: Some(node), place, what, advice: advice.to_owned() });
+        };
+        let mut seen: HashMap<&str, u32> = HashMap::new();
+        for (id, def) in inner.nodes.iter().enumerate() {
+            let id = id as u32;
+            if let Some(&first) = seen.get(def.name.as_str()) {
+                let place = inner.nodes[first as usize].spec.place;
+                report(
+                    id,
+                    format!("the name `{}` is used twice (first at {})", def.name, place.short()),
+                    "give each operator a name of its own",
+                );
+            }
+            seen.entry(&def.name).or_insert(id);
+            if def.outputs.iter().any(|edges| edges() == 0) {
+                report(
+                    id,
+                    format!("what `{}` puts out goes nowhere", def.name),
+                    "lead it to a sink such as `.collect()` or `.for_each(…)`, or end it with `.ignore()`",
+                );
+            }
+        }
+        for feedback in inner.feedbacks.iter().filter(|f| !f.closed) {
+            report(
+                feedback.node,
+                format!("the feedback `{}` is open: nothing sends records back to it", feedback.name),
+                "give its key to `.handle_or_retry(name, key, …)`, or leave the feedback out",
+            );
+        }
+        if !inner.nodes.iter().any(|def| def.spec.role == Role::Source) {
+            errors.push(BuildError {
+                node: None,
+                place: None,
+                what: "the workflow has no source".to_owned(),
+                advice: "begin it with `flow.source(name, records)`".to_owned(),
+            });
+        }
+        errors
+    }
+
+    /// The models to be served.
+    pub(crate) fn models(&self) -> Vec<ServedModel> {
+        self.inner.lock().models.clone()
+    }
+
+    /// The graph for the page.
+    pub fn view(&self, errors: &[BuildError]) -> GraphView {
+        let inner = self.inner.lock();
+        let nodes = inner.nodes.iter().enumerate().map(|(id, def)| NodeView {
+            id: id as u32,
+            name: def.name.clone(),
+            kind: def.spec.kind.to_owned(),
+            role: def.spec.role,
+            location: def.spec.place.short(),
+            notes: def.spec.notes.clone(),
+        });
+        GraphView {
+            workflow: self.name.to_string(),
+            version: 1,
+            nodes: nodes.collect(),
+            edges: inner.edges.iter().map(|edge| edge.view()).collect(),
+            errors: errors.iter().map(ProblemView::from).collect(),
+        }
+    }
+
+    /// Finds the loops, tells the edges, and builds every node.
+    pub(crate) fn build(&self, permits: usize, clock: &Clock, serving: &Serving) -> Built {
+        let mut inner = self.inner.lock();
+        let loops = inner.find_loops(permits);
+        let edges = inner.edges.clone();
+        let mut nodes = Vec::new();
+        for (id, def) in inner.nodes.iter_mut().enumerate() {
+            let id = id as u32;
+            let core = Arc::new(NodeCore {
+                id,
+                name: def.name.as_str().into(),
+                waker: Arc::clone(&def.waker),
+                stats: Default::default(),
+                meters: Arc::clone(&def.meters),
+            });
+            let inside = loops.iter().find_map(|l| l.place_of(id).map(|place| (Arc::clone(l), place)));
+            let start = Start { core: Arc::clone(&core), clock: clock.clone(), serving, inside };
+            if let Some(build) = def.build.take() {
+                nodes.push((core, def.spec.role, build(start)));
+            }
+        }
+        Built { nodes, edges, loops }
+    }
+}
+
+/// A graph with its nodes built.
+pub(crate) struct Built {
+    pub nodes: Vec<(Arc<NodeCore>, Role, Box<dyn AnyNode>)>,
+    pub edges: Vec<Arc<dyn AnyEdge>>,
+    pub loops: Vec<Arc<Loop>>,
+}
+
+impl Inner {
+    fn find_loops(&self, permits: usize) -> Vec<Arc<Loop>> {
+        let mut graph = DiGraph::<(), ()>::with_capacity(self.nodes.len(), self.edges.len());
+        let index: Vec<_> = self.nodes.iter().map(|_| graph.add_node(())).collect();
+        for edge in &self.edges {
+            graph.add_edge(index[edge.info().from as usize], index[edge.info().to as usize], ());
+        }
+        let mut loops = Vec::new();
+        for component in tarjan_scc(&graph) {
+            let mut members: Vec<u32> = component.iter().map(|n| n.index() as u32).collect();
+            members.sort_unstable();
+            let has = |node: u32| members.binary_search(&node).is_ok();
+            let inner: Vec<_> =
+                self.edges.iter().filter(|e| has(e.info().from) && has(e.info().to)).collect();
+            if inner.is_empty() {
+                continue;
+            }
+            let open_inputs = self.edges.iter().filter(|e| !has(e.info().from) && has(e.info().to)).count();
+            let names = self.feedbacks.iter().filter(|f| has(f.node)).map(|f| f.name.clone()).collect();
+            let with_wakers =
+                members.iter().map(|&m| (m, Arc::clone(&self.nodes[m as usize].waker))).collect();
+            let loop_ = Loop::new(permits, with_wakers, names, open_inputs);
+            for edge in inner {
+                edge.put_inside(&loop_);
+            }
+            loops.push(loop_);
+        }
+        loops
+    }
+}
+
+impl From<&BuildError> for ProblemView {
+    fn from(error: &BuildError) -> Self {
+        ProblemView {
+            node: error.node,
+            location: error.place.map(Place::short).unwrap_or_default(),
+            what: error.what.clone(),
+            advice: error.advice.clone(),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The runtime of Eddyline: records, edges, loops, actors, engines and stages. It knows no operator by name.
+//!
+//! # Map
+//!
+//! | to learn about | read |
+//! |---|---|
+//! | what travels | [`data`], [`record`], [`batch`] |
+//! | the graph while it is written | [`graph`], [`ports`] |
+//! | how it moves | [`operator`] (a step), [`edge`] (credit), [`loops`] (permits), [`scope`] (scatter and gather) |
+//! | how records end | [`fate`], [`fault`], [`guard`] |
+//! | a whole run | [`run()`](run::run) |
+//! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
+//! | who looks at it | [`observer`], [`view`] |
+//! | time | [`clock`] |
+//!
+//! # What is absent, and why
+//!
+//! No operator by name: operators are written against [`operator::Operator`] in another crate. No downcast on the data
+//! path: types are erased by closing over them. No time but through [`clock`]. No device but through [`engine`]. No queue
+//! whose content is not counted.
+
+mod actor;
+pub mod batch;
+pub mod clock;
+pub mod data;
+pub mod edge;
+pub mod engine;
+pub mod fate;
+pub mod fault;
+pub mod feed;
+pub mod graph;
+pub mod guard;
+pub mod image;
+pub mod loops;
+mod node;
+pub mod observer;
+pub mod operator;
+pub mod ports;
+pub mod record;
+pub mod run;
+pub mod scope;
+pub mod serve;
+pub mod tensor;
+pub mod view;
+
+pub use data::Data;

@@ -1,0 +1,201 @@
+//! A loop: a strongly connected component of the graph, and the permits that bound it.
+//!
+//! Every record on an edge inside the loop holds a permit, and so does one that a model inside it works on. Permits are
+//! taken where records enter and given back where they leave, end, or park in the state of a join or gather. Since inner
+//! edges hold as many records as there are permits, nothing inside can wait for room inside; since parked records give
+//! their permits back, nothing waits for a partner that cannot enter. Further outputs of one record (a flat map, a
+//! scatter) take a free permit or wait in their actor's overflow, which comes before new records from outside.
+//!
+//! One lock, taken once per step, so that "nothing is inside" is never seen by mistake.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::{operator::Waker, view::LoopSnapshot};
+
+/// Permits of a loop unless it is told otherwise.
+pub const DEFAULT_PERMITS: usize = 4096;
+
+/// A strongly connected component with its permits.
+#[derive(Debug)]
+pub struct Loop {
+    permits: usize,
+    /// Node numbers of the members, ascending, with their wakers in the same order.
+    members: Vec<u32>,
+    wakers: Vec<Arc<Waker>>,
+    names: Vec<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    used: usize,
+    /// Per member: records that wait for a permit.
+    overflow: Vec<usize>,
+    /// Per member: records in its state, without permits.
+    parked: Vec<usize>,
+    /// Edges from outside that may still bring records.
+    open_inputs: usize,
+    /// The member that is to let go of its parked records.
+    flushing: Option<usize>,
+    /// Members that want to be woken when permits are free.
+    waiting: Vec<usize>,
+    closed: bool,
+}
+
+/// What one step of a member changed, committed in one update.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Change {
+    /// Permits given back.
+    pub released: usize,
+    /// Its overflow after the step.
+    pub overflow: usize,
+    /// Its parked records after the step.
+    pub parked: usize,
+    /// Edges from outside that it found finished.
+    pub inputs_finished: usize,
+    /// Whether it did the flush that it was asked for.
+    pub flushed: bool,
+}
+
+impl Loop {
+    pub(crate) fn new(
+        permits: usize,
+        members: Vec<(u32, Arc<Waker>)>,
+        names: Vec<String>,
+        open_inputs: usize,
+    ) -> Arc<Self> {
+        let n = members.len();
+        let (members, wakers) = members.into_iter().unzip();
+        let state = State {
+            used: 0,
+            overflow: vec![0; n],
+            parked: vec![0; n],
+            open_inputs,
+            flushing: None,
+            waiting: Vec::new(),
+            closed: false,
+        };
+        Arc::new(Self { permits: permits.max(1), members, wakers, names, state: Mutex::new(state) })
+    }
+
+    /// Permits in all.
+    pub fn permits(&self) -> usize {
+        self.permits
+    }
+
+    /// The place of a node among the members.
+    pub(crate) fn place_of(&self, node: u32) -> Option<usize> {
+        self.members.binary_search(&node).ok()
+    }
+
+    /// Takes up to `want` permits for records that come from outside; none while overflow waits.
+    pub(crate) fn admit(&self, member: usize, want: usize) -> usize {
+        let mut state = self.state.lock();
+        let free = self.permits - state.used;
+        let granted = if state.overflow.iter().any(|&n| n > 0) { 0 } else { want.min(free) };
+        if granted == 0 && !state.waiting.contains(&member) {
+            state.waiting.push(member);
+        }
+        state.used += granted;
+        granted
+    }
+
+    /// Takes up to `want` permits for further outputs of records that are inside.
+    pub(crate) fn extend(&self, want: usize) -> usize {
+        let mut state = self.state.lock();
+        let granted = want.min(self.permits - state.used);
+        state.used += granted;
+        granted
+    }
+
+    /// Whether this member is to let go of its parked records, since nothing else is left inside.
+    pub(crate) fn asks_to_flush(&self, member: usize) -> bool {
+        self.state.lock().flushing == Some(member)
+    }
+
+    /// Whether nothing is inside and nothing can come.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// Commits what one step changed, and wakes whoever can go on because of it.
+    pub(crate) fn commit(&self, member: usize, change: Change) {
+        let mut wake: Vec<usize> = Vec::new();
+        {
+            let mut state = self.state.lock();
+            state.used -= change.released;
+            state.overflow[member] = change.overflow;
+            state.parked[member] = change.parked;
+            state.open_inputs -= change.inputs_finished;
+            if change.flushed && state.flushing == Some(member) {
+                state.flushing = None;
+            }
+            if state.used < self.permits {
+                let starved = (0..state.overflow.len()).filter(|&m| state.overflow[m] > 0);
+                wake.extend(starved);
+                if wake.is_empty() {
+                    wake.append(&mut state.waiting);
+                }
+            }
+            let quiet = state.open_inputs == 0 && state.used == 0 && state.overflow.iter().all(|&n| n == 0);
+            if quiet && !state.closed && state.flushing.is_none() {
+                match state.parked.iter().position(|&n| n > 0) {
+                    Some(next) => {
+                        state.flushing = Some(next);
+                        wake.push(next);
+                    }
+                    None => {
+                        state.closed = true;
+                        wake = (0..self.wakers.len()).collect();
+                    }
+                }
+            }
+        }
+        for member in wake {
+            self.wakers[member].wake();
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> LoopSnapshot {
+        LoopSnapshot {
+            nodes: self.members.clone(),
+            names: self.names.clone(),
+            permits: self.permits as u64,
+            used: self.state.lock().used as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_members(permits: usize) -> Arc<Loop> {
+        Loop::new(permits, vec![(3, Waker::new()), (5, Waker::new())], vec![], 1)
+    }
+
+    #[test]
+    fn overflow_comes_before_new_records() {
+        let l = two_members(4);
+        assert_eq!(l.admit(0, 3), 3);
+        l.commit(1, Change { released: 2, overflow: 5, ..Change::default() });
+        assert_eq!(l.admit(0, 3), 0, "overflow waits");
+        assert_eq!(l.extend(5), 3);
+        l.commit(1, Change { overflow: 0, ..Change::default() });
+        assert_eq!(l.admit(0, 3), 0, "no permit is free");
+    }
+
+    #[test]
+    fn parked_records_are_flushed_before_it_closes() {
+        let l = two_members(4);
+        assert_eq!(l.admit(0, 1), 1);
+        l.commit(1, Change { released: 1, parked: 1, ..Change::default() });
+        assert!(!l.is_closed());
+        l.commit(0, Change { inputs_finished: 1, ..Change::default() });
+        assert!(l.asks_to_flush(1) && !l.is_closed());
+        l.commit(1, Change { flushed: true, ..Change::default() });
+        assert!(l.is_closed());
+    }
+}

@@ -1,0 +1,169 @@
+//! A node: an operator with its ends, and everything that is the same for all operators.
+//!
+//! One step sends what waits, lets the operator do what woke it, takes one batch, and settles: counts, permits, overflow,
+//! room. Nodes belong to the run and not to their actors, so that what is inside can be counted at any time and outlives an
+//! actor.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::{
+    clock::Moment,
+    loops::{Change, Loop},
+    operator::{Cx, NodeCore, Operator, Stats},
+    ports::{Inputs, Outputs},
+    record::{RecordId, Trail},
+    run::Shared,
+};
+
+/// What an actor does after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// There may be more to do at once.
+    Again,
+    /// Nothing to do until woken, at the latest at this time.
+    Idle(Option<Moment>),
+    /// All is done; never call again.
+    Done,
+}
+
+/// A node without its types.
+pub(crate) trait AnyNode: Send {
+    /// Does one step.
+    fn step(&mut self, shared: &Shared) -> Next;
+    /// Looks at every record in the operator's state and in its outlets.
+    fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>));
+    /// Records in the operator's state, and those in its overflow.
+    fn kept(&self) -> (usize, usize);
+}
+
+pub(crate) struct Node<Op: Operator> {
+    core: Arc<NodeCore>,
+    op: Op,
+    inputs: Op::In,
+    outputs: Op::Out,
+    /// Its loop and its place there.
+    inside: Option<(Arc<Loop>, usize)>,
+    flushed: bool,
+}
+
+impl<Op: Operator> Node<Op> {
+    pub fn new(
+        core: Arc<NodeCore>,
+        op: Op,
+        inputs: Op::In,
+        outputs: Op::Out,
+        inside: Option<(Arc<Loop>, usize)>,
+    ) -> Self {
+        Self { core, op, inputs, outputs, inside, flushed: false }
+    }
+
+    /// Sends what waits and commits what the step changed.
+    ///
+    /// Inside a loop the change is committed before anything is sent, so that the loop never looks empty while records are
+    /// on their way.
+    fn settle(&mut self, permits: usize, held_before: usize, flushed: bool, taken: bool) {
+        let Some((loop_, member)) = &self.inside else {
+            self.outputs.send(usize::MAX);
+            return;
+        };
+        let holding = self.op.holding();
+        let waiting = self.outputs.waiting_inside();
+        let mut available = (permits + held_before).saturating_sub(holding.held);
+        if waiting > available {
+            available += loop_.extend(waiting - available);
+        }
+        let sending = waiting.min(available);
+        let inputs_finished = if taken { 0 } else { self.inputs.newly_finished() };
+        loop_.commit(
+            *member,
+            Change {
+                released: available - sending,
+                overflow: waiting - sending,
+                parked: holding.parked,
+                inputs_finished,
+                flushed,
+            },
+        );
+        self.outputs.send(sending);
+    }
+}
+
+impl<Op: Operator> AnyNode for Node<Op> {
+    fn step(&mut self, shared: &Shared) -> Next {
+        let core = Arc::clone(&self.core);
+        let begun = shared.clock.now();
+        let inside = self.inside.clone();
+        let place = inside.as_ref().map(|(loop_, member)| (loop_.as_ref(), *member));
+        let mut cx = Cx { node: &core, shared, inside: place, permits: 0 };
+        let held = self.op.holding().held;
+
+        if self.inside.is_none() {
+            self.outputs.send(usize::MAX);
+        }
+        if self.outputs.is_blocked() {
+            if self.inside.is_some() {
+                self.outputs.send(0);
+            }
+            if self.outputs.is_blocked() {
+                core.stats.blocked.store(true, Ordering::Relaxed);
+                return Next::Idle(None);
+            }
+        }
+        core.stats.blocked.store(false, Ordering::Relaxed);
+
+        let mut busy = self.op.wake(&mut self.outputs, &mut cx);
+        let mut taken = false;
+        if self.op.is_ready()
+            && let Some(batch) = self.inputs.take(&mut cx)
+        {
+            Stats::add(&core.stats.records_in, Op::In::rows(&batch) as u64);
+            self.op.process(batch, &mut self.outputs, &mut cx);
+            taken = true;
+            busy = true;
+        }
+
+        // Let go of what waits for more, once nothing more can come.
+        let asked = self.inside.as_ref().is_some_and(|(loop_, member)| loop_.asks_to_flush(*member));
+        if asked {
+            self.op.flush(&mut self.outputs, &mut cx);
+        }
+        let ended = match &self.inside {
+            Some((loop_, _)) => loop_.is_closed(),
+            None => !taken && !self.op.is_open() && self.inputs.all_finished(),
+        };
+        if ended && !self.flushed {
+            self.op.flush(&mut self.outputs, &mut cx);
+            self.flushed = true;
+            busy = true;
+        }
+
+        let permits = cx.permits;
+        self.settle(permits, held, asked, taken);
+        if busy {
+            Stats::add(&core.stats.busy_ns, (shared.clock.now() - begun).as_nanos() as u64);
+        }
+
+        let holding = self.op.holding();
+        let kept = holding.parked + holding.held + self.outputs.waiting_inside();
+        if ended && self.flushed && kept == 0 && !self.outputs.is_blocked() {
+            self.outputs.close();
+            core.stats.done.store(true, Ordering::Relaxed);
+            return Next::Done;
+        }
+        if self.outputs.is_blocked() {
+            core.stats.blocked.store(true, Ordering::Relaxed);
+            return Next::Idle(None);
+        }
+        if busy || asked { Next::Again } else { Next::Idle(self.op.next_wake()) }
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
+        self.op.visit(visit);
+        self.outputs.visit(visit);
+    }
+
+    fn kept(&self) -> (usize, usize) {
+        let holding = self.op.holding();
+        (holding.parked + holding.held, self.outputs.waiting_inside())
+    }
+}

@@ -1,0 +1,56 @@
+//! Who may look at a run: the page, a test, a log. A run never waits for its observer.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use thiserror::Error;
+
+use crate::view::{GraphView, Snapshot};
+
+/// A boxed future, as an object-safe trait needs it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A run as an observer holds it. Cheap to share; looking costs the run nothing but a short pause between two batches.
+pub trait Watch: Send + Sync + 'static {
+    /// The graph.
+    fn graph(&self) -> GraphView;
+    /// How the run stands now.
+    fn snapshot(&self) -> Snapshot;
+    /// Ask the sources to stop; what is inside runs out and the run ends by itself.
+    fn drain(&self);
+    /// Stop at once; what is inside is counted as in flight.
+    fn stop(&self);
+}
+
+/// Looks at one run from before its start until after its end.
+pub trait Observer: Send + 'static {
+    /// Called before anything runs: bind an address, open a file.
+    fn open(&mut self) -> BoxFuture<'_, Result<(), ObserverError>>;
+    /// The run exists; it may still be loading its models.
+    fn started(&mut self, run: Arc<dyn Watch>);
+    /// The run has ended, or was refused (its graph then lists the errors). The author's `run_with` returns when this does.
+    fn finished(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// Nobody looks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl Observer for Unwatched {
+    fn open(&mut self) -> BoxFuture<'_, Result<(), ObserverError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn started(&mut self, _run: Arc<dyn Watch>) {}
+    fn finished(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// An observer that cannot do its work.
+#[derive(Debug, Error)]
+#[error("{what}; {advice}")]
+pub struct ObserverError {
+    /// What is wrong.
+    pub what: String,
+    /// What to do next.
+    pub advice: String,
+}

@@ -1,0 +1,200 @@
+//! A record: a value, who it is, and what it carries along.
+//!
+//! Most records of most graphs need nothing beside their id. What a record carries along (its [`Trail`]) exists only
+//! behind the operators that make it necessary: fan-out, loops, scatter. A record without a trail is the source record
+//! itself and the only descendant of it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::{fate::Fate, scope::Membership};
+
+/// The identity of a record within a run: the source it came from and its place there, or a number of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordId(u64);
+
+const SEQ_BITS: u32 = 48;
+const MADE_INSIDE: u64 = 0xFFFF;
+
+impl RecordId {
+    /// The record at place `seq` (from 0) of the source with this node number.
+    pub fn of_source(node: u32, seq: u64) -> Self {
+        Self((u64::from(node) << SEQ_BITS) | seq)
+    }
+
+    /// A record that an operator made.
+    pub(crate) fn made_inside(number: u64) -> Self {
+        Self((MADE_INSIDE << SEQ_BITS) | number)
+    }
+
+    /// The source's node number, where the record came from a source.
+    pub fn source(self) -> Option<u32> {
+        let node = self.0 >> SEQ_BITS;
+        (node != MADE_INSIDE).then_some(node as u32)
+    }
+
+    /// Place in the source, or the record's own number.
+    pub fn seq(self) -> u64 {
+        self.0 & ((1 << SEQ_BITS) - 1)
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source() {
+            Some(node) => write!(f, "{node}#{}", self.seq()),
+            None => write!(f, "made#{}", self.seq()),
+        }
+    }
+}
+
+/// A feedback point's number within its graph.
+pub type FeedbackId = u32;
+
+/// What a record carries along. Shared, so that copying a record copies a pointer.
+#[derive(Clone, Debug, Default)]
+pub struct Trail {
+    /// The source records it descends from; empty where it *is* the source record and has no siblings.
+    pub roots: SmallVec<[Arc<Root>; 1]>,
+    /// How often it has been sent back, per feedback point.
+    pub rounds: SmallVec<[(FeedbackId, u32); 1]>,
+    /// The scatters that it is inside of, outermost first.
+    pub scopes: SmallVec<[Membership; 1]>,
+}
+
+impl Trail {
+    /// Rounds spent at `feedback`.
+    pub fn rounds_at(&self, feedback: FeedbackId) -> u32 {
+        self.rounds.iter().find(|(id, _)| *id == feedback).map_or(0, |(_, n)| *n)
+    }
+
+    /// Spends one more round at `feedback`.
+    pub fn spend_round(&mut self, feedback: FeedbackId) {
+        match self.rounds.iter_mut().find(|(id, _)| *id == feedback) {
+            Some((_, n)) => *n += 1,
+            None => self.rounds.push((feedback, 1)),
+        }
+    }
+
+    /// Takes the pointwise worst of both records' rounds, so that derived records cannot launder spent ones.
+    pub fn worst_rounds(&mut self, other: &Trail) {
+        for &(id, n) in &other.rounds {
+            match self.rounds.iter_mut().find(|(mine, _)| *mine == id) {
+                Some((_, m)) => *m = (*m).max(n),
+                None => self.rounds.push((id, n)),
+            }
+        }
+    }
+}
+
+/// Who a record is, without its value.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    /// Its identity.
+    pub id: RecordId,
+    /// What it carries along, if anything.
+    pub trail: Option<Arc<Trail>>,
+}
+
+impl Tag {
+    /// A record that carries nothing along.
+    pub fn plain(id: RecordId) -> Self {
+        Self { id, trail: None }
+    }
+
+    /// Rounds spent at `feedback`.
+    pub fn rounds_at(&self, feedback: FeedbackId) -> u32 {
+        self.trail.as_ref().map_or(0, |t| t.rounds_at(feedback))
+    }
+
+    /// All rounds spent, over all feedback points.
+    pub fn rounds(&self) -> u32 {
+        self.trail.as_ref().map_or(0, |t| t.rounds.iter().map(|(_, n)| n).sum())
+    }
+
+    /// The trail, to be changed; a shared one is copied first.
+    pub fn trail_mut(&mut self) -> &mut Trail {
+        Arc::make_mut(self.trail.get_or_insert_with(Arc::default))
+    }
+}
+
+/// A source record while several records descend from it: how many of them live, and the best end so far.
+///
+/// One word, changed by compare-and-set, because descendants end in different actors.
+#[derive(Debug)]
+pub struct Root {
+    id: RecordId,
+    /// live descendants << 8 | best fate so far
+    state: AtomicU64,
+}
+
+impl Root {
+    /// A source record with `live` descendants.
+    pub fn new(id: RecordId, live: u64) -> Arc<Self> {
+        Arc::new(Self { id, state: AtomicU64::new((live << 8) | u64::from(Fate::WORST)) })
+    }
+
+    /// The source record's id.
+    pub fn id(&self) -> RecordId {
+        self.id
+    }
+
+    /// `n` more records descend from it.
+    pub fn more(&self, n: u64) {
+        self.state.fetch_add(n << 8, Ordering::Relaxed);
+    }
+
+    /// One descendant ended. Gives the root's fate if it was the last.
+    pub fn less(&self, fate: Fate) -> Option<Fate> {
+        let step = |s: u64| ((s >> 8) - 1) << 8 | (s & 0xFF).min(u64::from(fate.rank()));
+        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |s| Some(step(s)));
+        let after = step(before.unwrap_or_else(|s| s));
+        (after >> 8 == 0).then(|| Fate::of_rank((after & 0xFF) as u8))
+    }
+}
+
+/// A record as its operator sees it: a view of a row.
+#[derive(Debug)]
+pub struct Record<'a, T> {
+    /// The value.
+    pub value: &'a T,
+    /// Who it is.
+    pub tag: &'a Tag,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roots_fate_is_the_best_of_its_descendants() {
+        let root = Root::new(RecordId::of_source(0, 7), 2);
+        root.more(1);
+        assert_eq!(root.less(Fate::Dropped), None);
+        assert_eq!(root.less(Fate::Emitted), None);
+        assert_eq!(root.less(Fate::Filtered), Some(Fate::Emitted));
+    }
+
+    #[test]
+    fn a_join_takes_the_worst_rounds() {
+        let mut left = Trail { rounds: [(0, 1), (1, 3)].into_iter().collect(), ..Trail::default() };
+        let right = Trail { rounds: [(0, 2), (2, 1)].into_iter().collect(), ..Trail::default() };
+        left.worst_rounds(&right);
+        assert_eq!((left.rounds_at(0), left.rounds_at(1), left.rounds_at(2)), (2, 3, 1));
+    }
+
+    #[test]
+    fn ids_know_where_they_came_from() {
+        let id = RecordId::of_source(3, 41);
+        assert_eq!((id.source(), id.seq()), (Some(3), 41));
+        assert_eq!(RecordId::made_inside(5).source(), None);
+    }
+}

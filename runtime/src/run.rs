@@ -1,0 +1,408 @@
+//! A run: from a whole graph to its last record.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use eddyline_planner::Plan;
+use parking_lot::{Mutex, RwLock};
+use ractor::{Actor, ActorRef};
+use thiserror::Error;
+use tokio::sync::Notify;
+
+use crate::{
+    actor::{NodeSlot, Supervisor},
+    clock::Clock,
+    edge::AnyEdge,
+    fault::{Fault, FaultLog},
+    graph::{BuildError, BuildErrors, Graph},
+    guard,
+    loops::{DEFAULT_PERMITS, Loop},
+    observer::{Observer, ObserverError, Watch},
+    operator::NodeCore,
+    serve::Serving,
+    view::{BalanceView, Balances, GraphView, NodeSnapshot, ProblemView, Role, RunState, Snapshot},
+};
+
+/// How a graph is to be run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Where models are placed; without one, each is one stage on the CPU.
+    pub plan: Option<Plan>,
+    /// Records that may be inside one loop.
+    pub permits: usize,
+    /// Whether Ctrl-C drains the run (and a second one stops it) instead of ending the process.
+    pub ctrl_c: bool,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { plan: None, permits: DEFAULT_PERMITS, ctrl_c: true }
+    }
+}
+
+/// Why a workflow did not run, or not to its end.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The workflow is wrong.
+    #[error(transparent)]
+    Build(#[from] BuildErrors),
+    /// The observer cannot look.
+    #[error(transparent)]
+    Observer(#[from] ObserverError),
+    /// An actor died. This is a defect of Eddyline, not of the workflow.
+    #[error("an actor of the runtime died: {why}; please report this with the workflow that shows it")]
+    Actor {
+        /// What it said.
+        why: String,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The graph.
+    pub graph: GraphView,
+    /// Its last snapshot, taken when nothing moved any more.
+    pub last: Snapshot,
+    /// The quarantine: every fault that was kept whole.
+    pub faults: Vec<Fault>,
+}
+
+/// What all actors of a run share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub clock: Clock,
+    pub next_id: AtomicU64,
+    pub faults: FaultLog,
+    /// Read by every step, written by a barrier: nothing moves while the balances are counted.
+    pub gate: RwLock<()>,
+    draining: AtomicBool,
+    stopped: AtomicBool,
+    open_nodes: AtomicUsize,
+    over: Notify,
+    failure: Mutex<Option<RunError>>,
+    sources: HashMap<u32, Arc<str>>,
+}
+
+impl Shared {
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    pub fn node_done(&self) {
+        if self.open_nodes.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.over.notify_one();
+        }
+    }
+
+    pub fn fail(&self, error: RunError) {
+        self.failure.lock().get_or_insert(error);
+        self.stop();
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.over.notify_one();
+    }
+
+    /// A source record for people: `numbers #17`.
+    pub fn origin_of(&self, root: crate::record::RecordId) -> String {
+        match root.source().and_then(|node| self.sources.get(&node)) {
+            Some(name) => format!("{name} #{}", root.seq()),
+            None => format!("record {root:?}"),
+        }
+    }
+}
+
+/// The live part of a run.
+struct Live {
+    shared: Arc<Shared>,
+    nodes: Vec<(NodeSlot, Role)>,
+    edges: Vec<Arc<dyn AnyEdge>>,
+    loops: Vec<Arc<Loop>>,
+    serving: Serving,
+}
+
+/// A run as observers hold it: from before its models are loaded until after its last record.
+struct Handle {
+    graph: Graph,
+    clock: Clock,
+    state: Mutex<RunState>,
+    errors: Mutex<Vec<BuildError>>,
+    live: OnceLock<Live>,
+    balances: Mutex<Balances>,
+}
+
+/// Runs a graph to its end.
+///
+/// # Errors
+/// Everything that is wrong with the workflow or its models at once; an observer that cannot open; an actor that died.
+pub async fn run(graph: Graph, options: RunOptions, observer: &mut dyn Observer) -> Result<Summary, RunError> {
+    guard::install_hook();
+    observer.open().await?;
+    let clock = Clock::real();
+    let handle = Arc::new(Handle {
+        graph: graph.clone(),
+        clock: clock.clone(),
+        state: Mutex::new(RunState::Starting),
+        errors: Mutex::default(),
+        live: OnceLock::new(),
+        balances: Mutex::default(),
+    });
+    observer.started(Arc::clone(&handle) as Arc<dyn Watch>);
+    let result = handle.run(options).await;
+    observer.finished().await;
+    result
+}
+
+impl Handle {
+    async fn run(&self, options: RunOptions) -> Result<Summary, RunError> {
+        let serving = match self.prepare(&options).await {
+            Ok(serving) => serving,
+            Err(errors) => {
+                *self.state.lock() = RunState::Refused;
+                *self.errors.lock() = errors.clone();
+                return Err(BuildErrors { workflow: self.graph.name().to_owned(), errors }.into());
+            }
+        };
+        let (live, supervisor) = self.start(&options, serving).await?;
+        *self.state.lock() = RunState::Running;
+
+        let mut interrupted = false;
+        loop {
+            tokio::select! {
+                () = live.shared.over.notified() => break,
+                Ok(()) = tokio::signal::ctrl_c(), if options.ctrl_c => {
+                    if interrupted {
+                        self.stop();
+                    } else {
+                        interrupted = true;
+                        eprintln!("draining: sources have stopped, what is inside runs out; Ctrl-C again stops at once");
+                        self.drain();
+                    }
+                }
+            }
+        }
+        live.serving.stop().await;
+        supervisor.stop(None);
+        let failure = live.shared.failure.lock().take();
+        *self.state.lock() = match (&failure, live.shared.is_stopped()) {
+            (Some(_), _) => RunState::Failed,
+            (None, true) => RunState::Stopped,
+            (None, false) => RunState::Finished,
+        };
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        // Nothing moves any more, or only the step that a stop found under way: wait for it.
+        drop(live.shared.gate.write());
+        Ok(Summary { graph: self.graph(), last: self.snapshot(), faults: live.shared.faults.kept() })
+    }
+
+    /// Checks the workflow and loads its models.
+    async fn prepare(&self, options: &RunOptions) -> Result<Serving, Vec<BuildError>> {
+        let errors = self.graph.check();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let models = self.graph.models();
+        let plan = options.plan.clone().unwrap_or_else(|| {
+            let names: Vec<&str> = models.iter().map(|model| model.name()).collect();
+            Plan::on_cpu(&names)
+        });
+        Serving::start(plan, models, self.clock.clone()).await.map_err(|error| {
+            vec![BuildError {
+                node: None,
+                place: None,
+                what: error.to_string(),
+                advice: "mend the plan or the model that is named".to_owned(),
+            }]
+        })
+    }
+
+    async fn start(&self, options: &RunOptions, serving: Serving) -> Result<(&Live, ActorRef<()>), RunError> {
+        let built = self.graph.build(options.permits, &self.clock, &serving);
+        let sources = built.nodes.iter().filter(|(_, role, _)| *role == Role::Source);
+        let shared = Arc::new(Shared {
+            clock: self.clock.clone(),
+            next_id: AtomicU64::new(0),
+            faults: FaultLog::default(),
+            gate: RwLock::new(()),
+            draining: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            open_nodes: AtomicUsize::new(built.nodes.len()),
+            over: Notify::new(),
+            failure: Mutex::default(),
+            sources: sources.map(|(core, _, _)| (core.id, Arc::clone(&core.name))).collect(),
+        });
+        let nodes: Vec<(NodeSlot, Role)> = built
+            .nodes
+            .into_iter()
+            .map(|(core, role, node)| (NodeSlot { core, node: Arc::new(Mutex::new(node)) }, role))
+            .collect();
+        let slots: Vec<NodeSlot> = nodes.iter().map(|(slot, _)| slot.clone()).collect();
+        let live = self.live.get_or_init(|| Live {
+            shared: Arc::clone(&shared),
+            nodes,
+            edges: built.edges,
+            loops: built.loops,
+            serving,
+        });
+        let (supervisor, _) = Actor::spawn(None, Supervisor, (slots, shared))
+            .await
+            .map_err(|error| RunError::Actor { why: error.to_string() })?;
+        Ok((live, supervisor))
+    }
+}
+
+impl Watch for Handle {
+    fn graph(&self) -> GraphView {
+        self.graph.view(&self.errors.lock())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let state = *self.state.lock();
+        let mut snapshot = Snapshot {
+            state,
+            at_us: self.clock.now_us(),
+            balances: Balances::default(),
+            nodes: Vec::new(),
+            edges: Vec::new(),
+            loops: Vec::new(),
+            faults: Default::default(),
+            devices: Vec::new(),
+            hints: self.errors.lock().iter().map(ProblemView::from).collect(),
+        };
+        if let Some(live) = self.live.get() {
+            live.fill(&mut snapshot, &self.balances);
+        }
+        snapshot
+    }
+
+    fn drain(&self) {
+        let Some(live) = self.live.get() else { return };
+        live.shared.draining.store(true, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        if *state == RunState::Running {
+            *state = RunState::Draining;
+        }
+        live.wake_all();
+    }
+
+    fn stop(&self) {
+        if let Some(live) = self.live.get() {
+            live.shared.stop();
+            live.wake_all();
+        }
+    }
+}
+
+/// How long a snapshot waits for a step to end before it shows the balances of the last barrier.
+const BARRIER: Duration = Duration::from_millis(5);
+/// Records that a handler must have passed before the page says that it never fires.
+const NEVER_FIRES: u64 = 1000;
+
+impl Live {
+    fn wake_all(&self) {
+        for (slot, _) in &self.nodes {
+            slot.core.waker.wake();
+        }
+    }
+
+    fn fill(&self, snapshot: &mut Snapshot, last: &Mutex<Balances>) {
+        if let Some(_barrier) = self.shared.gate.try_write_for(BARRIER) {
+            *last.lock() = self.count();
+        }
+        snapshot.balances = last.lock().clone();
+        snapshot.nodes = self.nodes.iter().map(|(slot, _)| node_snapshot(slot)).collect();
+        snapshot.edges = self.edges.iter().map(|edge| edge.snapshot()).collect();
+        snapshot.loops = self.loops.iter().map(|loop_| loop_.snapshot()).collect();
+        snapshot.faults = self.shared.faults.view();
+        snapshot.devices = self.serving.devices();
+        for ((slot, _), node) in self.nodes.iter().zip(&snapshot.nodes) {
+            if let Some(hint) = never_fires(&slot.core, node) {
+                snapshot.hints.push(hint);
+            }
+        }
+    }
+
+    /// Counts both balances: what ended by the tallies, what is in flight by looking at every edge and node.
+    fn count(&self) -> Balances {
+        let mut records = BalanceView::default();
+        let mut roots = BalanceView::default();
+        for (slot, _) in &self.nodes {
+            let stats = &slot.core.stats;
+            records.created += stats.created.load(Ordering::Relaxed);
+            roots.created += stats.roots_created.load(Ordering::Relaxed);
+            stats.ended.add_to(&mut records.ended);
+            stats.roots_ended.add_to(&mut roots.ended);
+        }
+        let mut open = HashSet::new();
+        let mut visit = |id, trail: Option<&crate::record::Trail>| {
+            records.in_flight += 1;
+            match trail {
+                Some(trail) if !trail.roots.is_empty() => open.extend(trail.roots.iter().map(|root| root.id())),
+                _ => {
+                    open.insert(id);
+                }
+            }
+        };
+        for edge in &self.edges {
+            edge.visit(&mut visit);
+        }
+        for (slot, _) in &self.nodes {
+            slot.node.lock().visit(&mut visit);
+        }
+        roots.in_flight = open.len() as u64;
+        for balance in [&mut records, &mut roots] {
+            balance.holds = balance.created == balance.ended.values().sum::<u64>() + balance.in_flight;
+        }
+        Balances { at_us: self.shared.clock.now_us(), records, roots }
+    }
+}
+
+fn node_snapshot(slot: &NodeSlot) -> NodeSnapshot {
+    let stats = &slot.core.stats;
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    // A node in a long step is not waited for.
+    let (parked, overflow) = slot.node.try_lock().map_or((0, 0), |node| node.kept());
+    let mut ended = Default::default();
+    stats.ended.add_to(&mut ended);
+    NodeSnapshot {
+        records_in: load(&stats.records_in),
+        records_out: load(&stats.records_out),
+        ended,
+        parked: parked as u64,
+        overflow: overflow as u64,
+        busy_us: load(&stats.busy_ns) / 1000,
+        blocked: stats.blocked.load(Ordering::Relaxed),
+        done: stats.done.load(Ordering::Relaxed),
+        verdicts: *slot.core.meters.verdicts.lock(),
+        model: slot.core.meters.model.lock().clone(),
+    }
+}
+
+fn never_fires(core: &NodeCore, node: &NodeSnapshot) -> Option<ProblemView> {
+    let verdicts = node.verdicts?;
+    let quiet = verdicts.passed + verdicts.abstained == verdicts.judged;
+    let enough = verdicts.judged >= NEVER_FIRES || (node.done && verdicts.judged > 0);
+    (quiet && enough).then(|| ProblemView {
+        node: Some(core.id),
+        location: String::new(),
+        what: format!("the handler `{}` has never fired: it passed all {} records", core.name, verdicts.judged),
+        advice: "if it should have, look at the values on the edge into it and at its threshold; \
+                 `eddyline::testing::judge` runs a handler on a list of values"
+            .to_owned(),
+    })
+}

@@ -1,0 +1,242 @@
+//! Calls: what a model operator hands over and gets back. A call may be cut over several launches, and share one with
+//! others; whoever drops its last part ends it.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use ractor::ActorRef;
+
+use super::dispatcher::Message;
+use crate::{
+    clock::{Clock, Moment},
+    engine::{Item, ItemError, ItemErrorKind, UserCall, guarded},
+};
+
+/// Most items that a function is taken to stand for when batches are added up.
+const MOST_ITEMS: usize = 1 << 20;
+
+/// One request to a model: some items, answered together.
+pub struct Call {
+    /// What is to be run.
+    pub work: Work,
+    /// How many of its items have been round a loop before; shown on the page, nothing else.
+    pub retries: u32,
+    /// When its results must be there; what cannot be is declined. `None`: whenever.
+    pub deadline: Option<Moment>,
+    /// Called once, from another thread or task; must not block.
+    pub done: Box<dyn FnOnce(CallResult) + Send>,
+}
+
+/// What a call is about.
+pub enum Work {
+    /// Items for an ONNX model. Cut and merged into launches as the plan's batch says.
+    Items(Vec<Item>),
+    /// A function for a function model. Never cut: hand over at most [`ModelClient::batch`] items at a time.
+    Function {
+        /// Items it works on.
+        items: usize,
+        /// Runs on the device's thread and puts its results where the caller finds them in `done`. If it never runs, it
+        /// is dropped.
+        run: Box<dyn FnOnce() + Send>,
+    },
+}
+
+/// How a call went.
+#[derive(Debug)]
+pub struct CallResult {
+    /// The results.
+    pub outcome: Outcome,
+    /// The device that ran its last part; empty if none did.
+    pub device: Arc<str>,
+    /// Over how many launches it was spread.
+    pub launches: u32,
+    /// From submission to the start of its first launch, µs.
+    pub waited_us: u64,
+    /// Time its launches took on their devices, all stages, µs. A launch shared with other calls counts whole.
+    pub ran_us: u64,
+}
+
+/// The results of a call.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// One per item, in the order of the call.
+    Items(Vec<Result<Item, ItemError>>),
+    /// Whether the function ran to its end.
+    Function(Result<(), ItemError>),
+}
+
+/// The way to one model. Clones are cheap.
+#[derive(Clone)]
+pub struct ModelClient {
+    pub(super) dispatcher: ActorRef<Message>,
+    pub(super) clock: Clock,
+    pub(super) model: usize,
+    pub(super) is_function: bool,
+    pub(super) batch: usize,
+    pub(super) in_flight: usize,
+}
+
+impl ModelClient {
+    /// Hands over a call. Never blocks; the caller bounds what it has in flight, see [`in_flight_hint`](Self::in_flight_hint).
+    ///
+    /// `done` is called in every case: after a stop with errors of kind `Stopped`.
+    pub fn submit(&self, call: Call) {
+        let is_function = matches!(call.work, Work::Function { .. });
+        let parts = split(call, self.clock.now());
+        if is_function != self.is_function {
+            let message = if self.is_function {
+                "this model is a function and takes no tensors; send it a function"
+            } else {
+                "this model is an ONNX graph and takes no function; send it items"
+            };
+            for part in parts {
+                part.ticket.answer(Err(ItemError::new(ItemErrorKind::Input, message)));
+            }
+            return;
+        }
+        // Where nobody listens any more the message is dropped, which ends the call as stopped.
+        let _ = self.dispatcher.cast(Message::Submit { model: self.model, parts });
+    }
+
+    /// Most items that one launch takes, by the plan.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// How many items to keep in flight so that no device of the first stage waits: two batches for each.
+    pub fn in_flight_hint(&self) -> usize {
+        self.in_flight
+    }
+}
+
+/// One item, or one function, of a call on its way.
+pub(crate) struct Part {
+    pub ticket: Ticket,
+    pub work: PartWork,
+    pub deadline: Option<Moment>,
+    pub since: Moment,
+}
+
+pub(crate) enum PartWork {
+    Item(Item),
+    Call(UserCall),
+}
+
+/// The right to answer for one place of a call. Dropped unanswered, it answers *stopped*.
+pub(crate) struct Ticket {
+    state: Arc<CallState>,
+    place: usize,
+    /// Items it stands for; 1 but for functions.
+    pub items: u32,
+    /// How many of them have been round a loop.
+    pub retries: u32,
+}
+
+/// What is known of a call so far. Its end is the end of its last ticket.
+struct CallState {
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    results: Vec<Option<Result<Item, ItemError>>>,
+    is_function: bool,
+    device: Arc<str>,
+    launches: u32,
+    submitted: Moment,
+    begun: Option<Moment>,
+    ran: Duration,
+    done: Option<Box<dyn FnOnce(CallResult) + Send>>,
+}
+
+impl Drop for CallState {
+    fn drop(&mut self) {
+        let progress = self.progress.get_mut();
+        let Some(done) = progress.done.take() else { return };
+        let mut results =
+            progress.results.drain(..).map(|result| result.unwrap_or_else(|| Err(ItemError::stopped())));
+        let outcome = if progress.is_function {
+            Outcome::Function(results.next().unwrap_or_else(|| Err(ItemError::stopped())).map(drop))
+        } else {
+            Outcome::Items(results.collect())
+        };
+        let begun = progress.begun.unwrap_or(progress.submitted);
+        let result = CallResult {
+            outcome,
+            device: progress.device.clone(),
+            launches: progress.launches,
+            waited_us: begun.saturating_sub(progress.submitted).as_micros() as u64,
+            ran_us: progress.ran.as_micros() as u64,
+        };
+        // A caller that panics must not take the stage actor along; there is nobody left to tell.
+        let _ = guarded(move || done(result));
+    }
+}
+
+impl Ticket {
+    /// Answers for this place.
+    pub fn answer(self, result: Result<Item, ItemError>) {
+        if let Some(slot) = self.state.progress.lock().results.get_mut(self.place) {
+            *slot = Some(result);
+        }
+    }
+}
+
+/// Notes a run on a device with every call that has a part in it; tickets of one call are neighbours.
+pub(crate) fn note_run(
+    tickets: &[Ticket],
+    device: &Arc<str>,
+    first_stage: bool,
+    from: Moment,
+    until: Moment,
+) {
+    let mut last: Option<&Arc<CallState>> = None;
+    for ticket in tickets {
+        if last.is_some_and(|last| Arc::ptr_eq(last, &ticket.state)) {
+            continue;
+        }
+        last = Some(&ticket.state);
+        let mut progress = ticket.state.progress.lock();
+        progress.launches += u32::from(first_stage);
+        progress.begun = Some(progress.begun.map_or(from, |begun| begun.min(from)));
+        progress.ran += until.saturating_sub(from);
+        progress.device = device.clone();
+    }
+}
+
+/// Turns a call into parts; a call without items ends here.
+pub(crate) fn split(call: Call, now: Moment) -> Vec<Part> {
+    let (places, is_function) = match &call.work {
+        Work::Items(items) => (items.len(), false),
+        Work::Function { .. } => (1, true),
+    };
+    let progress = Progress {
+        results: std::iter::repeat_with(|| None).take(places).collect(),
+        is_function,
+        device: Arc::from(""),
+        launches: 0,
+        submitted: now,
+        begun: None,
+        ran: Duration::ZERO,
+        done: Some(call.done),
+    };
+    let state = Arc::new(CallState { progress: Mutex::new(progress) });
+    let deadline = call.deadline;
+    let part = |place: usize, items: u32, retries: u32, work: PartWork| {
+        let ticket = Ticket { state: state.clone(), place, items, retries };
+        Part { ticket, work, deadline, since: now }
+    };
+    match call.work {
+        Work::Items(items) => items
+            .into_iter()
+            .enumerate()
+            .map(|(place, item)| {
+                let retries = u32::from((place as u64) < u64::from(call.retries));
+                part(place, 1, retries, PartWork::Item(item))
+            })
+            .collect(),
+        Work::Function { items, run } => {
+            let count = items.min(MOST_ITEMS) as u32;
+            vec![part(0, count, call.retries.min(count), PartWork::Call(UserCall { items, run }))]
+        }
+    }
+}

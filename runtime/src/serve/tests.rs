@@ -1,0 +1,347 @@
+//! The whole way: plan → dispatcher → stage actors → engine, on small models made in memory.
+
+use std::time::Duration;
+
+use eddyline_planner::Plan;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::{
+    clock::Moment,
+    engine::{Item, ItemErrorKind, onnx::tests::model},
+    tensor::Tensor,
+    view::ReservationView,
+};
+
+const TWO_SLOW: &str = r#"
+    [kind.slow]
+    engine = "throttled"
+    devices = ["slow-1", "slow-2"]
+    [profile.light.latency_us]
+    slow = { fixed = 3000, per_item = 100 }
+    [model.light]
+    batch = 4
+    pool = ["slow-1", "slow-2"]
+"#;
+
+fn plan(text: &str) -> Plan {
+    Plan::from_toml(text, "plan.toml").unwrap()
+}
+
+/// A model that adds `constant` to two numbers.
+fn adds(name: &str, constant: f32) -> ServedModel {
+    ServedModel::Onnx { name: name.to_owned(), model: model("Add", "x", "y", &[-1, 2], constant) }
+}
+
+fn numbers(values: &[f32]) -> Item {
+    Item::from(Tensor::vector(values.to_vec()))
+}
+
+fn submit(
+    client: &ModelClient,
+    work: Work,
+    retries: u32,
+    deadline: Option<Moment>,
+) -> oneshot::Receiver<CallResult> {
+    let (tell, told) = oneshot::channel();
+    client.submit(Call { work, retries, deadline, done: Box::new(move |result| drop(tell.send(result))) });
+    told
+}
+
+fn items(count: usize) -> Work {
+    Work::Items((0..count).map(|i| numbers(&[i as f32, 0.0])).collect())
+}
+
+fn values(result: &CallResult) -> Vec<Result<f32, ItemErrorKind>> {
+    let Outcome::Items(items) = &result.outcome else { panic!("these were items") };
+    let value = |item: &Item| item.tensors[0].values::<f32>().unwrap()[0];
+    items.iter().map(|item| item.as_ref().map(value).map_err(|error| error.kind)).collect()
+}
+
+fn reservations(serving: &Serving) -> Vec<ReservationView> {
+    let mut all: Vec<_> = serving.devices().into_iter().flat_map(|device| device.reservations).collect();
+    all.sort_by_key(|reservation| reservation.id);
+    all
+}
+
+fn assert_no_overlaps(serving: &Serving) {
+    for device in serving.devices() {
+        for pair in device.reservations.windows(2) {
+            assert!(pair[0].until_us <= pair[1].from_us, "{pair:?} overlap on {}", device.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_call_is_cut_and_runs_on_both_devices() {
+    let clock = Clock::real();
+    let serving = Serving::start(plan(TWO_SLOW), vec![adds("light", 1.0)], clock.clone()).await.unwrap();
+    let client = serving.client("light").unwrap();
+    assert_eq!((client.batch(), client.in_flight_hint()), (4, 16));
+    assert!(serving.client("lihgt").is_none());
+
+    let from = clock.now();
+    let result = submit(&client, items(16), 0, None).await.unwrap();
+    let took = clock.now() - from;
+    assert_eq!(values(&result), (0..16).map(|i| Ok(i as f32 + 1.0)).collect::<Vec<_>>());
+    assert_eq!(result.launches, 4);
+    assert!(took >= Duration::from_micros(2 * 3400), "two launches of 3400 µs on each device took {took:?}");
+    let devices = serving.devices();
+    assert_eq!(
+        devices.iter().map(|device| (device.launches, device.items)).collect::<Vec<_>>(),
+        [(2, 8), (2, 8)]
+    );
+    assert!(devices.iter().all(|device| device.busy_us >= 6800 && device.engine == "throttled"));
+    assert_eq!(devices[0].stages, ["light 1/1"]);
+    assert_no_overlaps(&serving);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_retry_is_a_second_reservation() {
+    let serving = Serving::start(plan(TWO_SLOW), vec![adds("light", 1.0)], Clock::real()).await.unwrap();
+    let client = serving.client("light").unwrap();
+    submit(&client, items(3), 0, None).await.unwrap();
+    submit(&client, items(2), 1, None).await.unwrap();
+    let seen: Vec<_> = reservations(&serving).iter().map(|r| (r.batch, r.retries, r.state)).collect();
+    assert_eq!(seen, [(3, 0, "done"), (2, 1, "done")]);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn calls_that_wait_share_a_launch_and_keep_their_order() {
+    let one = TWO_SLOW.replace("pool = [\"slow-1\", \"slow-2\"]", "pool = [\"slow-1\"]");
+    let serving = Serving::start(plan(&one), vec![adds("light", 1.0)], Clock::real()).await.unwrap();
+    let client = serving.client("light").unwrap();
+    let calls: Vec<_> = (0..9).map(|_| submit(&client, items(1), 0, None)).collect();
+    for call in calls {
+        assert_eq!(values(&call.await.unwrap()), [Ok(1.0)]);
+    }
+    // The first finds the device idle; the others fill batches while it runs.
+    let batches: Vec<u32> = reservations(&serving).iter().map(|r| r.batch).collect();
+    assert_eq!(batches.iter().sum::<u32>(), 9);
+    assert!(batches.len() <= 4 && batches.contains(&4), "{batches:?}");
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_item_leaves_its_neighbours_alone() {
+    let serving = Serving::start(plan(TWO_SLOW), vec![adds("light", 1.0)], Clock::real()).await.unwrap();
+    let client = serving.client("light").unwrap();
+    let work = Work::Items(vec![numbers(&[1.0, 0.0]), numbers(&[1.0, 2.0, 3.0]), numbers(&[3.0, 0.0])]);
+    let result = submit(&client, work, 0, None).await.unwrap();
+    assert_eq!(values(&result), [Ok(2.0), Err(ItemErrorKind::Input), Ok(4.0)]);
+    assert_eq!(result.launches, 1);
+    assert!(serving.devices().iter().all(|device| device.problem.is_none()));
+
+    let all_wrong = submit(&client, Work::Items(vec![numbers(&[1.0])]), 0, None).await.unwrap();
+    assert_eq!(values(&all_wrong), [Err(ItemErrorKind::Input)]);
+    assert_eq!(reservations(&serving)[1].state, "failed");
+    assert!(serving.devices().iter().any(|device| device.problem.is_some()));
+    let wrong_work =
+        submit(&client, Work::Function { items: 1, run: Box::new(|| ()) }, 0, None).await.unwrap();
+    assert!(
+        matches!(wrong_work.outcome, Outcome::Function(Err(error)) if error.kind == ItemErrorKind::Input)
+    );
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_runs_on_the_device_and_may_panic() {
+    let models = vec![ServedModel::Function { name: "f".into() }];
+    let serving = Serving::start(Plan::on_cpu(["f"]), models, Clock::real()).await.unwrap();
+    let client = serving.client("f").unwrap();
+    let (tell, told) = oneshot::channel();
+    let run = Box::new(move || drop(tell.send(std::thread::current().name().map(str::to_owned))));
+    let result = submit(&client, Work::Function { items: 5, run }, 2, None).await.unwrap();
+    assert_eq!(result.outcome, Outcome::Function(Ok(())));
+    assert_eq!((&*result.device, result.launches), ("cpu", 1));
+    assert_eq!(told.await.unwrap().as_deref(), Some("device cpu"));
+
+    let run = Box::new(|| panic!("on purpose"));
+    let result = submit(&client, Work::Function { items: 2, run }, 0, None).await.unwrap();
+    let Outcome::Function(Err(error)) = result.outcome else { panic!("it panicked") };
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ItemErrorKind::Panic, "the model's code panicked: on purpose")
+    );
+    let seen: Vec<_> = reservations(&serving).iter().map(|r| (r.batch, r.retries, r.state)).collect();
+    assert_eq!(seen, [(5, 2, "done"), (2, 0, "failed")]);
+    serving.stop().await;
+}
+
+const TWO_STAGES: &str = r#"
+    [kind.slow]
+    engine = "throttled"
+    devices = ["slow-1", "slow-2"]
+    [kind.fast]
+    engine = "throttled"
+    devices = ["fast"]
+    [profile.cut.latency_us]
+    slow = [{ fixed = 1500, per_item = 100 }, { fixed = 2000, per_item = 200 }]
+    fast = [{ fixed = 100, per_item = 10 }, { fixed = 500, per_item = 50 }]
+    [model.cut]
+    batch = 4
+    [[model.cut.stage]]
+    blocks = [0, 1]
+    pool = ["slow-1", "slow-2"]
+    [[model.cut.stage]]
+    blocks = [1, 2]
+    pool = ["fast"]
+"#;
+
+fn cut() -> ServedModel {
+    let blocks = vec![model("Mul", "x", "y", &[-1, 2], 3.0), model("Add", "y", "z", &[-1, 2], 1.0)];
+    ServedModel::Blocks { name: "cut".into(), blocks }
+}
+
+#[tokio::test]
+async fn stages_hand_on_and_every_stage_is_reserved() {
+    let serving = Serving::start(plan(TWO_STAGES), vec![cut()], Clock::real()).await.unwrap();
+    let client = serving.client("cut").unwrap();
+    let mut work: Vec<Item> = (0..12).map(|i| numbers(&[i as f32, 0.0])).collect();
+    work[5] = numbers(&[0.0]);
+    let result = submit(&client, Work::Items(work), 0, None).await.unwrap();
+    for (i, value) in values(&result).into_iter().enumerate() {
+        assert_eq!(value, if i == 5 { Err(ItemErrorKind::Input) } else { Ok(i as f32 * 3.0 + 1.0) });
+    }
+    assert_eq!((result.launches, &*result.device), (3, "fast"));
+    let of_stage = |stage| {
+        let mut batches: Vec<_> =
+            reservations(&serving).iter().filter(|r| r.stage == stage).map(|r| (r.batch, r.state)).collect();
+        batches.sort_unstable();
+        batches
+    };
+    assert_eq!(of_stage(0), [(4, "done"); 3]);
+    assert_eq!(of_stage(1), [(3, "done"), (4, "done"), (4, "done")]);
+    assert_no_overlaps(&serving);
+
+    // Where no item goes on, the later stage gets its slot back.
+    submit(&client, Work::Items(vec![numbers(&[0.0])]), 0, None).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!((of_stage(0).len(), of_stage(1).len()), (4, 3));
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn the_blocks_together_are_the_whole_model() {
+    let serving = Serving::start(Plan::on_cpu(["cut"]), vec![cut()], Clock::real()).await.unwrap();
+    let result = submit(&serving.client("cut").unwrap(), items(40), 0, None).await.unwrap();
+    assert_eq!(values(&result), (0..40).map(|i| Ok(i as f32 * 3.0 + 1.0)).collect::<Vec<_>>());
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_met_is_declined_at_once() {
+    let clock = Clock::real();
+    let serving = Serving::start(plan(TWO_SLOW), vec![adds("light", 1.0)], clock.clone()).await.unwrap();
+    let client = serving.client("light").unwrap();
+    let hopeless = clock.now() + Duration::from_micros(2000);
+    let result = submit(&client, items(2), 0, Some(hopeless)).await.unwrap();
+    assert!(clock.now() < hopeless + Duration::from_millis(20));
+    assert_eq!(values(&result), [Err(ItemErrorKind::Declined); 2]);
+    assert_eq!((result.launches, &*result.device), (0, ""));
+
+    let easy = clock.now() + Duration::from_secs(5);
+    assert_eq!(values(&submit(&client, items(1), 0, Some(easy)).await.unwrap()), [Ok(1.0)]);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_cut_to_its_deadline_and_the_rest_is_declined() {
+    let slow = TWO_SLOW.replace("fixed = 3000, per_item = 100", "fixed = 0, per_item = 20000");
+    let one = slow.replace("pool = [\"slow-1\", \"slow-2\"]", "pool = [\"slow-1\"]");
+    let clock = Clock::real();
+    let serving = Serving::start(plan(&one), vec![adds("light", 1.0)], clock.clone()).await.unwrap();
+    let deadline = clock.now() + Duration::from_millis(70);
+    let result = submit(&serving.client("light").unwrap(), items(12), 0, Some(deadline)).await.unwrap();
+    let mut wanted = vec![Ok(1.0), Ok(2.0), Ok(3.0)];
+    wanted.resize(12, Err(ItemErrorKind::Declined));
+    assert_eq!(values(&result), wanted);
+    assert_eq!(reservations(&serving)[0].batch, 3);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_shares_a_device_is_not_starved() {
+    let text = r#"
+        [kind.slow]
+        engine = "throttled"
+        devices = ["slow"]
+        [profile.busy.latency_us]
+        slow = { fixed = 1000, per_item = 0 }
+        [profile.rare.latency_us]
+        slow = { fixed = 1000, per_item = 0 }
+        [model.busy]
+        batch = 2
+        pool = ["slow"]
+        [model.rare]
+        batch = 64
+        pool = ["slow"]
+    "#;
+    let models = vec![adds("busy", 1.0), adds("rare", 2.0)];
+    let serving = Serving::start(plan(text), models, Clock::real()).await.unwrap();
+    let busy = submit(&serving.client("busy").unwrap(), items(200), 0, None);
+    let rare = submit(&serving.client("rare").unwrap(), items(1), 0, None).await.unwrap();
+    assert_eq!(values(&rare), [Ok(2.0)]);
+    let launches = serving.devices()[0].launches;
+    assert!(launches < 60, "it waited for {launches} of 100 launches");
+    assert_eq!(values(&busy.await.unwrap()).len(), 200);
+    assert_no_overlaps(&serving);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_every_call() {
+    let serving = Serving::start(plan(TWO_SLOW), vec![adds("light", 1.0)], Clock::real()).await.unwrap();
+    let client = serving.client("light").unwrap();
+    let long = submit(&client, items(400), 0, None);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    serving.stop().await;
+    let values_seen = values(&long.await.unwrap());
+    assert_eq!(values_seen.len(), 400);
+    assert!(values_seen.contains(&Err(ItemErrorKind::Stopped)));
+    assert!(values_seen.iter().all(|value| !matches!(value, Err(kind) if *kind != ItemErrorKind::Stopped)));
+    let late = submit(&client, items(1), 0, None).await.unwrap();
+    assert_eq!(values(&late), [Err(ItemErrorKind::Stopped)]);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_ends_its_calls() {
+    let serving = Serving::start(plan(TWO_SLOW), vec![adds("light", 1.0)], Clock::real()).await.unwrap();
+    let long = submit(&serving.client("light").unwrap(), items(400), 0, None);
+    drop(serving);
+    assert_eq!(values(&long.await.unwrap()).len(), 400);
+}
+
+#[tokio::test]
+async fn what_cannot_be_served_is_refused_with_advice() {
+    let refused = async |plan: Plan, models: Vec<ServedModel>| {
+        Serving::start(plan, models, Clock::real())
+            .await
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    };
+    assert_eq!(
+        refused(plan(TWO_SLOW), vec![adds("lihgt", 1.0)]).await,
+        "the plan does not place the model `lihgt`, only `light`; add `[model.lihgt]` to the plan, or rename the model"
+    );
+    let uncut = refused(plan(TWO_STAGES), vec![adds("cut", 1.0)]).await;
+    assert!(uncut.contains("cuts the model `cut` into 2 stages, but `add.onnx` is one graph"), "{uncut}");
+    let function = refused(plan(TWO_STAGES), vec![ServedModel::Function { name: "cut".into() }]).await;
+    assert!(function.contains("it is a function, which cannot be cut"), "{function}");
+    let ServedModel::Blocks { blocks, .. } = cut() else { panic!("blocks were made") };
+    let twisted = ServedModel::Blocks { name: "cut".into(), blocks: blocks.iter().rev().cloned().collect() };
+    assert!(refused(plan(TWO_STAGES), vec![twisted]).await.contains("do not fit"));
+    let twice = refused(Plan::on_cpu(["a"]), vec![adds("a", 1.0), adds("a", 1.0)]).await;
+    assert!(twice.contains("two models named `a`"), "{twice}");
+    // `MatMul` of [1, 2] and a constant of rank 0 is no valid graph; that shows only when it is prepared.
+    let invalid = ServedModel::Onnx { name: "a".into(), model: model("MatMul", "x", "y", &[-1, 2], 1.0) };
+    let unprepared = refused(Plan::on_cpu(["a"]), vec![invalid]).await;
+    assert!(
+        unprepared.starts_with("model `a` cannot be prepared on device `cpu`: `matmul.onnx`"),
+        "{unprepared}"
+    );
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Runs one suite of benches/ in release mode.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+suites=$(basename -s .rs benches/src/bin/*.rs | tr '\n' ' ')
+name=${1:-}
+if [ ! -f "benches/src/bin/$name.rs" ]; then
+  echo "say which suite, e.g.:  make bench NAME=dataflow    (there are: $suites)" >&2
+  exit 2
+fi
+mkdir -p target/bench
+exec cargo run --release -p eddyline-benches --bin "$name"

@@ -1,0 +1,54 @@
+// What the server sends: runtime/src/view.rs, and the number of the run.
+
+export type Role = 'source' | 'operator' | 'model' | 'handler' | 'feedback' | 'sink';
+export type RunState = 'starting' | 'running' | 'draining' | 'finished' | 'stopped' | 'failed' | 'refused';
+export type ByFate = Record<string, number>;
+
+export interface Problem { node: number | null; location: string; what: string; advice: string }
+
+export interface NodeView { id: number; name: string; kind: string; role: Role; location: string; notes: string[] }
+
+export interface EdgeView {
+  id: number; from: number; to: number; back: boolean; label: string; type_name: string; capacity: number;
+}
+
+export interface GraphView {
+  run: number; workflow: string; version: number; nodes: NodeView[]; edges: EdgeView[]; errors: Problem[];
+}
+
+export interface Balance { created: number; ended: ByFate; in_flight: number; holds: boolean }
+
+export interface VerdictCounts {
+  judged: number; passed: number; replaced: number; retried: number;
+  split: number; rejected: number; dropped: number; abstained: number;
+}
+
+export interface ModelCounts { items: number; failed: number; waiting: number; launches: number }
+
+export interface NodeNow {
+  records_in: number; records_out: number; ended: ByFate; parked: number; overflow: number; busy_us: number;
+  blocked: boolean; done: boolean; verdicts?: VerdictCounts; model?: ModelCounts;
+}
+
+export interface EdgeNow { records: number; queued: number }
+export interface LoopNow { nodes: number[]; names: string[]; permits: number; used: number }
+export interface Reason { node: number; kind: string; reason: string; count: number; advice: string }
+export interface Fault { at_us: number; node: number; kind: string; reason: string; record: string; value: unknown }
+
+export interface Reservation {
+  id: number; from_us: number; until_us: number; model: string; stage: number; batch: number; retries: number;
+  state: 'promised' | 'running' | 'done' | 'failed';
+}
+
+export interface Device {
+  name: string; engine: string; stages: string[]; busy_us: number; items: number; launches: number;
+  problem: Problem | null; reservations: Reservation[];
+}
+
+export interface Snapshot {
+  run: number; state: RunState; at_us: number;
+  balances: { at_us: number; records: Balance; roots: Balance };
+  nodes: NodeNow[]; edges: EdgeNow[]; loops: LoopNow[];
+  faults: { total: number; by_reason: Reason[]; recent: Fault[] };
+  devices: Device[]; hints: Problem[];
+}

@@ -1,0 +1,108 @@
+//! What an author hands to a run.
+
+use std::{io::Write, net::SocketAddr, sync::Arc};
+
+use eddyline_runtime::observer::{BoxFuture, Observer, ObserverError, Watch};
+use tokio::sync::{OnceCell, watch};
+
+use crate::{
+    address,
+    present::{Present, PresentRun},
+    server::Server,
+    ticker::TICK,
+};
+
+/// A page at `address`, e.g. `127.0.0.1:8080` or `localhost:8080`; port 0 takes any that is free.
+///
+/// Nothing is bound before the run [opens](Observer::open) it.
+pub fn on(address: impl Into<String>) -> Page {
+    let (sender, present) = PresentRun::channel();
+    Page {
+        address: address.into(),
+        beyond_loopback: false,
+        until_ctrl_c: false,
+        shared: Arc::new(Shared { sender, present, server: OnceCell::new() }),
+    }
+}
+
+/// Shows runs in a browser, one after another. Clones are the same page; the server ends with the last of them.
+#[derive(Clone)]
+pub struct Page {
+    address: String,
+    beyond_loopback: bool,
+    until_ctrl_c: bool,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sender: watch::Sender<Option<Present>>,
+    present: PresentRun,
+    server: OnceCell<Server>,
+}
+
+impl Page {
+    /// Keeps the page open after the run has ended or was refused, until Ctrl-C. The run's result is returned after that.
+    pub fn until_ctrl_c(mut self) -> Self {
+        self.until_ctrl_c = true;
+        self
+    }
+
+    /// Allows an address that other machines can reach. The page asks nobody for a password: whoever reaches it sees
+    /// the records that failed, and may drain and stop the run.
+    pub fn listen_beyond_loopback(mut self) -> Self {
+        self.beyond_loopback = true;
+        self
+    }
+
+    /// The address that the page is bound to, once it is open.
+    pub fn bound(&self) -> Option<SocketAddr> {
+        self.shared.server.get().map(|server| server.bound)
+    }
+
+    async fn serve(&self) -> Result<Server, ObserverError> {
+        let address = address::parse(&self.address, self.beyond_loopback)?;
+        let listener = address::bind(address).await?;
+        let server = Server::start(listener, self.shared.present.clone()).map_err(|error| ObserverError {
+            what: format!("cannot serve on {address}: {error}"),
+            advice: "give another address, e.g. 127.0.0.1:8080".into(),
+        })?;
+        say(format_args!("page: http://{}", server.bound));
+        Ok(server)
+    }
+}
+
+impl Observer for Page {
+    fn open(&mut self) -> BoxFuture<'_, Result<(), ObserverError>> {
+        Box::pin(async {
+            let server = || self.serve();
+            self.shared.server.get_or_try_init(server).await.map(|_| ())
+        })
+    }
+
+    fn started(&mut self, run: Arc<dyn Watch>) {
+        self.shared.sender.send_modify(|present| {
+            let number = present.as_ref().map_or(1, |before| before.number + 1);
+            *present = Some(Present { number, run });
+        });
+    }
+
+    fn finished(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let Some(server) = self.shared.server.get() else { return };
+            if self.until_ctrl_c {
+                say(format_args!("finished; the page stays at http://{} until Ctrl-C", server.bound));
+                if let Err(error) = tokio::signal::ctrl_c().await {
+                    say(format_args!("cannot wait for Ctrl-C ({error}); the page closes"));
+                }
+            } else if server.ticker.readers() > 0 {
+                // Whoever looks shall see how it ended: the next frame is at most one tick away.
+                tokio::time::sleep(TICK * 2).await;
+            }
+        })
+    }
+}
+
+/// Writes a line for the author; a closed standard output is no reason to end a run.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,43 @@
+//! Puts the parts together: one router, one ticker, one listener.
+
+use std::{io, net::SocketAddr};
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use tokio::net::TcpListener;
+
+use crate::{api, assets, events, guard, present::PresentRun, ticker::Ticker};
+
+/// A server that runs until the last sender of its [`PresentRun`] is dropped.
+pub(crate) struct Server {
+    pub(crate) bound: SocketAddr,
+    pub(crate) ticker: Ticker,
+}
+
+impl Server {
+    pub(crate) fn start(listener: TcpListener, present: PresentRun) -> io::Result<Self> {
+        let bound = listener.local_addr()?;
+        let ticker = Ticker::start(present.clone());
+        let routes = router(bound, present.clone(), ticker.clone());
+        tokio::spawn(async move {
+            let serving = axum::serve(listener, routes).with_graceful_shutdown(present.gone());
+            if let Err(error) = serving.await {
+                eprintln!("the page at http://{bound} ended: {error}; the run goes on without it");
+            }
+        });
+        Ok(Self { bound, ticker })
+    }
+}
+
+fn router(bound: SocketAddr, present: PresentRun, ticker: Ticker) -> Router {
+    let asks = Router::new()
+        .route("/api/graph", get(api::graph))
+        .route("/api/snapshot", get(api::snapshot))
+        .route("/api/drain", post(api::drain))
+        .route("/api/stop", post(api::stop))
+        .with_state(present);
+    let reads = Router::new().route("/api/events", get(events::events)).with_state(ticker);
+    asks.merge(reads).fallback(get(assets::asset)).layer(middleware::from_fn_with_state(bound, guard::guard))
+}

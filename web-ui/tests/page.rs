@@ -1,0 +1,267 @@
+//! The server over a real socket, with a run that is made up.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as the test may")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use eddyline_runtime::{
+    observer::{Observer, Watch},
+    view::{Balances, FaultsView, GraphView, ProblemView, RunState, Snapshot},
+};
+use eddyline_web_ui::{Page, on};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// A run without operators that counts how often it was asked for what.
+#[derive(Default)]
+struct MadeUp {
+    name: &'static str,
+    version: AtomicU64,
+    snapshots: AtomicU64,
+    drained: AtomicU64,
+    stopped: AtomicU64,
+    errors: Vec<ProblemView>,
+}
+
+impl Watch for MadeUp {
+    fn graph(&self) -> GraphView {
+        GraphView {
+            workflow: self.name.into(),
+            version: self.version.load(SeqCst),
+            nodes: Vec::new(),
+            edges: Vec::new(),
+            errors: self.errors.clone(),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            state: RunState::Running,
+            at_us: self.snapshots.fetch_add(1, SeqCst),
+            balances: Balances::default(),
+            nodes: Vec::new(),
+            edges: Vec::new(),
+            loops: Vec::new(),
+            faults: FaultsView::default(),
+            devices: Vec::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    fn drain(&self) {
+        self.drained.fetch_add(1, SeqCst);
+    }
+
+    fn stop(&self) {
+        self.stopped.fetch_add(1, SeqCst);
+    }
+}
+
+async fn opened() -> Page {
+    let mut page = on("127.0.0.1:0");
+    page.open().await.unwrap();
+    page
+}
+
+async fn showing(run: MadeUp) -> (Page, Arc<MadeUp>) {
+    let (mut page, run) = (opened().await, Arc::new(run));
+    page.started(run.clone());
+    (page, run)
+}
+
+async fn connect(page: &Page, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(page.bound().unwrap()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Sends one request and reads the whole answer, headers included.
+async fn ask(page: &Page, line: &str, headers: &str) -> String {
+    let mut stream = connect(page, &format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n")).await;
+    let mut answer = String::new();
+    timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+async fn get(page: &Page, path: &str) -> String {
+    ask(page, &format!("GET {path}"), "Host: localhost\r\n").await
+}
+
+/// Reads the stream of events for `time`.
+async fn events(page: &Page, time: Duration) -> String {
+    let mut stream = connect(page, "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let mut heard = Vec::new();
+    let _ = timeout(time, stream.read_to_end(&mut heard)).await;
+    String::from_utf8(heard).unwrap()
+}
+
+/// The names of the events, in order.
+fn names(heard: &str) -> Vec<&str> {
+    heard.lines().filter_map(|line| line.strip_prefix("event: ")).collect()
+}
+
+#[tokio::test]
+async fn the_graph_and_a_snapshot_can_be_had_once() {
+    let (page, _) = showing(MadeUp { name: "rivers", ..MadeUp::default() }).await;
+    let graph = get(&page, "/api/graph").await;
+    assert!(graph.starts_with("HTTP/1.1 200"), "{graph}");
+    assert!(graph.contains(r#""run":1,"workflow":"rivers""#), "{graph}");
+    assert!(graph.contains("cache-control: no-store"), "{graph}");
+    assert!(get(&page, "/api/snapshot").await.contains(r#""state":"running""#));
+}
+
+#[tokio::test]
+async fn before_the_first_run_the_answer_says_so() {
+    let page = opened().await;
+    let answer = get(&page, "/api/graph").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("no run has started yet"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_refused_run_shows_its_errors() {
+    let wrong = ProblemView {
+        node: None,
+        location: "main.rs:7".into(),
+        what: "feedback `again` was left open".into(),
+        advice: "give it to a handler".into(),
+    };
+    let (page, _) = showing(MadeUp { errors: vec![wrong], ..MadeUp::default() }).await;
+    assert!(get(&page, "/api/graph").await.contains("feedback `again` was left open"));
+}
+
+#[tokio::test]
+async fn the_root_is_a_page_built_or_not() {
+    let (page, _) = showing(MadeUp::default()).await;
+    let answer = get(&page, "/").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("text/html"), "{answer}");
+    assert!(answer.contains("frame-ancestors 'none'"), "{answer}");
+}
+
+#[tokio::test]
+async fn events_begin_with_the_graph_and_come_at_most_four_times_a_second() {
+    let (page, _) = showing(MadeUp::default()).await;
+    let heard = events(&page, Duration::from_millis(1600)).await;
+    let names = names(&heard);
+    assert_eq!(names.first(), Some(&"graph"), "{heard}");
+    let snapshots = names.iter().filter(|name| **name == "snapshot").count();
+    assert!((3..=8).contains(&snapshots), "{snapshots} snapshots in 1.6 s");
+    assert_eq!(names.len(), snapshots + 1, "one graph only: {names:?}");
+}
+
+#[tokio::test]
+async fn many_readers_cost_one_look_and_none_costs_none() {
+    let (page, run) = showing(MadeUp::default()).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(run.snapshots.load(SeqCst), 0, "nobody reads");
+
+    let time = Duration::from_millis(1100);
+    tokio::join!(events(&page, time), events(&page, time), events(&page, time), events(&page, time));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let looks = run.snapshots.load(SeqCst);
+    assert!((2..=9).contains(&looks), "{looks} looks for four readers");
+
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(run.snapshots.load(SeqCst), looks, "all readers have left");
+}
+
+#[tokio::test]
+async fn a_new_version_and_a_new_run_send_the_graph_again() {
+    let (page, run) = showing(MadeUp { name: "first", ..MadeUp::default() }).await;
+    let changes = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        run.version.store(2, SeqCst);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        page.clone().started(Arc::new(MadeUp { name: "second", ..MadeUp::default() }));
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    };
+    let (heard, ()) = tokio::join!(events(&page, Duration::from_millis(2100)), changes);
+    assert_eq!(names(&heard).iter().filter(|name| **name == "graph").count(), 3, "{heard}");
+    assert!(heard.contains(r#""run":1,"workflow":"first","version":2"#), "{heard}");
+    assert!(heard.contains(r#""run":2,"workflow":"second""#), "{heard}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_skips_and_holds_up_nobody() {
+    let (page, _) = showing(MadeUp::default()).await;
+    let idle = connect(&page, "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let heard = events(&page, Duration::from_millis(900)).await;
+    assert!(names(&heard).len() >= 3, "{heard}");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn another_name_for_this_machine_is_refused_in_one_line() {
+    let (page, _) = showing(MadeUp::default()).await;
+    let answer = ask(&page, "GET /api/snapshot", "Host: evil.example\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    assert!(body.starts_with("refused: this page is not evil.example"), "{body}");
+    assert_eq!(body.lines().count(), 1, "{body}");
+}
+
+#[tokio::test]
+async fn only_the_page_itself_may_steer() {
+    let (page, run) = showing(MadeUp::default()).await;
+    let port = page.bound().unwrap().port();
+    let from = |origin: &str| format!("Host: localhost:{port}\r\nOrigin: {origin}\r\nContent-Length: 0\r\n");
+
+    let answer = ask(&page, "POST /api/drain", &from("http://evil.example")).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert_eq!(run.drained.load(SeqCst), 0);
+
+    let answer = ask(&page, "POST /api/drain", &from(&format!("http://localhost:{port}"))).await;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    assert_eq!(run.drained.load(SeqCst), 1);
+
+    ask(&page, "POST /api/stop", "Host: localhost\r\nContent-Length: 0\r\n").await;
+    assert_eq!(run.stopped.load(SeqCst), 1);
+
+    let answer = get(&page, "/api/drain").await;
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    assert_eq!(run.drained.load(SeqCst), 1, "a GET steers nothing");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_told_with_advice() {
+    let first = opened().await;
+    let address = first.bound().unwrap();
+    let error = on(address.to_string()).open().await.unwrap_err();
+    assert_eq!(error.what, format!("{address} is in use"));
+    assert!(error.advice.contains("give another port, e.g. 127.0.0.1:"), "{error}");
+}
+
+#[tokio::test]
+async fn opening_twice_is_one_page() {
+    let mut page = opened().await;
+    let bound = page.bound();
+    page.open().await.unwrap();
+    assert_eq!(page.bound(), bound);
+}
+
+#[tokio::test]
+async fn without_until_ctrl_c_the_end_of_the_run_is_the_end() {
+    let (mut page, _) = showing(MadeUp::default()).await;
+    timeout(Duration::from_millis(100), page.finished()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_page_dropped_ends_the_server_and_its_readers() {
+    let (page, _) = showing(MadeUp::default()).await;
+    let address = page.bound().unwrap();
+    let mut stream = connect(&page, "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(page);
+    let mut heard = Vec::new();
+    timeout(Duration::from_secs(2), stream.read_to_end(&mut heard)).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
