@@ -12,7 +12,7 @@ demo: ## install what is missing, build, read account numbers with the page on 1
 	@scripts/demo.sh $(ARGS)
 
 account-numbers: ## the same without looking for what is missing
-	cargo run --release -p eddyline-examples --bin account-numbers -- $(ARGS)
+	cargo run -p eddyline-examples --bin account-numbers -- $(ARGS)
 
 new: ## copy the template to NAME=../my-flow, a package of its own that uses this checkout
 	@scripts/new.sh "$(NAME)"

@@ -8,4 +8,4 @@ case " $* " in
   *" --once "* | *" --help "*) ;;
   *) scripts/page.sh --or-without ;;
 esac
-exec cargo run --release -p eddyline-examples --bin account-numbers -- "$@"
+exec cargo run -p eddyline-examples --bin account-numbers -- "$@"

@@ -18,7 +18,7 @@ mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 cd "$checkout/examples/template"
 tar --exclude ./target --exclude ./named.csv -cf - . | tar -C "$folder" -xf -
-cp "$checkout/Cargo.lock" "$checkout/rust-toolchain.toml" "$folder/"
+cp "$checkout"/{Cargo.lock,rust-toolchain.toml,rustfmt.toml} "$folder/"
 sed -i.bak -e "s|^name = .*|name = \"$name\"|" -e "s|\"../../operators\"|\"$checkout/operators\"|" "$folder/Cargo.toml"
 rm "$folder/Cargo.toml.bak"
 cat >>"$folder/Cargo.toml" <<'END'

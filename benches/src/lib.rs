@@ -62,7 +62,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 /// # Errors
 /// Where the file cannot be written.
 pub fn report(suite: &str, figures: &[Figure]) -> std::io::Result<()> {
-    let folder = PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("bench");
+    let folder =
+        PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("bench");
     fs::create_dir_all(&folder)?;
     let path = folder.join(format!("{suite}.jsonl"));
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&path)?;
@@ -81,5 +82,8 @@ pub fn report(suite: &str, figures: &[Figure]) -> std::io::Result<()> {
 fn peak_mib() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).map_or(f64::NAN, |kib| kib / 1024.0)
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<f64>().ok())
+        .map_or(f64::NAN, |kib| kib / 1024.0)
 }

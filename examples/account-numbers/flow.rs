@@ -42,7 +42,12 @@ impl Mode {
 }
 
 /// Writes the workflow of `mode` behind `numbers`. `first_right` counts the numbers that the first look read right.
-pub fn read(numbers: Stream<Number>, mode: Mode, policy: Policy, first_right: &Arc<AtomicU64>) -> Stream<Number> {
+pub fn read(
+    numbers: Stream<Number>,
+    mode: Mode,
+    policy: Policy,
+    first_right: &Arc<AtomicU64>,
+) -> Stream<Number> {
     let right = Arc::clone(first_right);
     let count = move |number: &Number| {
         if number.wanted.len() == number.read.len() && number.is_right() {
@@ -50,15 +55,22 @@ pub fn read(numbers: Stream<Number>, mode: Mode, policy: Policy, first_right: &A
         }
     };
     match mode {
-        Mode::None | Mode::Heavy => look(numbers).inspect(count),
-        Mode::Drop => look(numbers).inspect(count).handle("check digit", |number| {
-            if luhn_remainder(&number.read) == 0 { Verdict::Pass } else { Verdict::drop("the check digit does not fit") }
+        Mode::None | Mode::Heavy => look(numbers).inspect(count).named("count"),
+        Mode::Drop => look(numbers).inspect(count).named("count").handle("check digit", |number| {
+            if luhn_remainder(&number.read) == 0 {
+                Verdict::Pass
+            } else {
+                Verdict::drop("the check digit does not fit")
+            }
         }),
-        Mode::HeavyCorrected => correct(look(numbers).inspect(count), policy),
+        Mode::HeavyCorrected => correct(look(numbers).inspect(count).named("count"), policy),
         Mode::Handlers => {
             let (numbers, again) = numbers.feedback("look again", Rounds::at_most(1));
             let unsure = by(move |number: &Number, seen: &Seen| policy.look_again(number, seen));
-            correct(look(numbers).inspect(count).handle_or_retry_with("unsure", again, unsure), policy)
+            correct(
+                look(numbers).inspect(count).named("count").handle_or_retry_with("unsure", again, unsure),
+                policy,
+            )
         }
     }
 }
@@ -66,10 +78,12 @@ pub fn read(numbers: Stream<Number>, mode: Mode, policy: Policy, first_right: &A
 /// Reads the wanted digits of each number, each by the model that it asks for.
 fn look(numbers: Stream<Number>) -> Stream<Number> {
     let (digits, wholes) = numbers.scatter(Number::digits);
-    let (heavily, lightly) = digits.split(|digit| digit.heavily);
-    let light = lightly.named("which model").model("light", model("light.onnx", include_bytes!("light.onnx")));
+    let (heavily, lightly) = digits.named("digits").split(|digit| digit.heavily);
+    let light =
+        lightly.named("which model").model("light", model("light.onnx", include_bytes!("light.onnx")));
     let heavy = heavily.model("heavy", model("heavy.onnx", include_bytes!("heavy.onnx")));
-    light.merge(heavy).named("readings").gather(wholes, |number, readings| number.with(readings.into_values()))
+    let readings = light.merge(heavy).named("readings");
+    readings.gather(wholes, |number, readings| number.with(readings.into_values())).named("number")
 }
 
 fn correct(numbers: Stream<Number>, policy: Policy) -> Stream<Number> {

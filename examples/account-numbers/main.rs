@@ -18,8 +18,8 @@ use eddyline::prelude::*;
 
 use crate::{flow::Mode, number::Pictures, policy::Policy};
 
-/// Numbers per second that come in while the page is open.
-const PACE: Duration = Duration::from_millis(4);
+/// Time between two numbers while the page is open.
+const PACE: Duration = Duration::from_millis(1);
 
 #[tokio::main]
 async fn main() -> ExitCode {

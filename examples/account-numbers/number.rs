@@ -29,7 +29,7 @@ pub struct Number {
     pub heavily: bool,
     /// What the models think of each picture.
     pub thoughts: Vec<Probabilities>,
-    /// The ten pictures, f32[1,8,8], 0 to 16.
+    /// The ten pictures, `f32[1,8,8]`, 0 to 16.
     pub pictures: Vec<Tensor>,
 }
 
@@ -51,7 +51,8 @@ pub struct Reading {
 impl Number {
     /// The digits that are to be read.
     pub fn digits(&self) -> Vec<Digit> {
-        let digit = |&place: &usize| Digit { place, heavily: self.heavily, picture: self.pictures[place].clone() };
+        let digit =
+            |&place: &usize| Digit { place, heavily: self.heavily, picture: self.pictures[place].clone() };
         self.wanted.iter().map(digit).collect()
     }
 

@@ -60,7 +60,8 @@ impl Policy {
 
     /// Does not let a number through that is improbable as a whole.
     pub fn reject(self, number: &Number) -> Verdict<Number> {
-        let joint: f32 = (0..PLACES).map(|place| self.log_probability(number, place, number.read[place])).sum();
+        let joint: f32 =
+            (0..PLACES).map(|place| self.log_probability(number, place, number.read[place])).sum();
         if joint < self.reject_below { Verdict::reject("improbable as a whole") } else { Verdict::Pass }
     }
 

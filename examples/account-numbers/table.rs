@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    io::IsTerminal,
     process::ExitCode,
     sync::{
         Arc,
@@ -46,7 +47,9 @@ pub async fn compare(count: u64, seeds: u64) -> Result<ExitCode, Box<dyn Error>>
             mean.add(&score, seeds as f64);
             last = Some(report);
         }
-        eprint!("\r{:60}\r", "");
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{:60}\r", "");
+        }
         scores.push((mode, mean));
     }
 
@@ -93,10 +96,14 @@ async fn score(mode: Mode, count: u64, seed: u64) -> Result<(Score, Report), Box
     let numbers = flow.source("numbers", numbers);
 
     let (done, name) = (Arc::new(AtomicU64::new(0)), mode.name());
+    let watched = std::io::stderr().is_terminal();
+    if !watched {
+        eprintln!("{name}, seed {seed}");
+    }
     let out = flow::read(numbers, mode, policy, &first_right)
         .inspect(move |_| {
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            if done.is_multiple_of(100) {
+            if watched && done.is_multiple_of(100) {
                 eprint!("\r{name}, seed {seed}: {done} of {count}   ");
             }
         })
@@ -111,7 +118,8 @@ async fn score(mode: Mode, count: u64, seed: u64) -> Result<(Score, Report), Box
     let out = report.take(out);
     let share = |n: u64| n as f64 / count as f64;
     let exact = out.iter().filter(|number| number.is_right()).count() as u64;
-    let kept_right = out.iter().filter(|number| number.first == number.truth && number.is_right()).count() as u64;
+    let kept_right =
+        out.iter().filter(|number| number.first == number.truth && number.is_right()).count() as u64;
     let score = Score {
         exact: share(exact),
         undetected: share(out.len() as u64 - exact),
@@ -125,7 +133,8 @@ async fn score(mode: Mode, count: u64, seed: u64) -> Result<(Score, Report), Box
 
 /// Holds the table against what this example promises.
 fn check(scores: &[(Mode, Score)]) -> ExitCode {
-    let of = |wanted: Mode| scores.iter().find(|(mode, _)| *mode == wanted).map(|(_, s)| *s).unwrap_or_default();
+    let of =
+        |wanted: Mode| scores.iter().find(|(mode, _)| *mode == wanted).map(|(_, s)| *s).unwrap_or_default();
     let (heavy, corrected, handlers) = (of(Mode::Heavy), of(Mode::HeavyCorrected), of(Mode::Handlers));
     let promises = [
         ("light with handlers beats heavy everywhere", handlers.exact > heavy.exact),

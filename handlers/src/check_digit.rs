@@ -17,7 +17,9 @@ pub fn luhn_remainder(digits: &[u8]) -> u32 {
 /// The digit that makes the Luhn sum fit when the digit at `place` is replaced by it. There is exactly one.
 pub fn luhn_substitute(digits: &[u8], place: usize) -> u8 {
     let others = luhn_remainder(digits) + 10 - luhn_term(place, digits.len(), digits[place]) % 10;
-    (0..10).find(|&d| (others + luhn_term(place, digits.len(), d)).is_multiple_of(10)).unwrap_or(digits[place])
+    (0..10)
+        .find(|&d| (others + luhn_term(place, digits.len(), d)).is_multiple_of(10))
+        .unwrap_or(digits[place])
 }
 
 #[cfg(test)]

@@ -35,6 +35,10 @@
 //! | write an operator of your own | [`Stream::apply`] and [`eddyline_runtime::operator`] |
 //! | look at it live | [`web_ui`] (feature `page`, on by default) |
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod batch;
 mod feedback;
 mod filter;

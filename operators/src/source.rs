@@ -154,7 +154,7 @@ impl Workflow {
         I: Iterator<Item = Read<T>>,
     {
         let name = spec.name.clone().unwrap_or_default();
-        self.begin(spec, move |start| Feed::from_iterator(&name, start.waker(), make))
+        self.begin(spec, move |start| Feed::from_iterator(&name, start.waker(), start.clock().clone(), make))
     }
 
     fn begin<T: Data>(

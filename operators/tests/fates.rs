@@ -1,5 +1,7 @@
 //! Every record ends exactly once, and both balances say so: over fan-out, loops, scatter, joins, faults and stops.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on shall panic")]
+
 use std::{
     sync::{
         Arc, Mutex,
@@ -13,7 +15,7 @@ use eddyline::{
     prelude::*,
     runtime::{
         batch::Batch,
-        observer::{BoxFuture, ObserverError, Watch},
+        observer::{BoxFuture, Ending, ObserverError, Watch},
         operator::{Cx, Operator},
         ports::{Inlet, Outlet},
         view::RunState,
@@ -252,7 +254,7 @@ impl Observer for Looker {
         }
     }
 
-    fn finished(&mut self) -> BoxFuture<'_, ()> {
+    fn finished(&mut self, _: Ending) -> BoxFuture<'_, ()> {
         self.run = None;
         Box::pin(std::future::ready(()))
     }

@@ -52,7 +52,9 @@ impl FaultKind {
     /// What an author can do about it.
     pub fn advice(self) -> &'static str {
         match self {
-            FaultKind::Rejected => "a handler's verdict; look at the values and decide whether the rule is right",
+            FaultKind::Rejected => {
+                "a handler's verdict; look at the values and decide whether the rule is right"
+            }
             FaultKind::RoundsSpent => {
                 "give the feedback more rounds, or let the handler decide when `seen.rounds_left` is 0"
             }
@@ -60,9 +62,13 @@ impl FaultKind {
             FaultKind::Panic => {
                 "your code panicked on this record only; mend it at the place named, or use `try_map` and return an Err"
             }
-            FaultKind::Model => "check the model's input for this record against the shape and type that it declares",
+            FaultKind::Model => {
+                "check the model's input for this record against the shape and type that it declares"
+            }
             FaultKind::Unreadable => "mend the row that is named, or change the type that rows are read into",
-            FaultKind::Unwritable => "check that the file can be written and that the value has only plain columns",
+            FaultKind::Unwritable => {
+                "check that the file can be written and that the value has only plain columns"
+            }
         }
     }
 }

@@ -4,11 +4,11 @@
 //! buffer and wake the actor, which takes all that is there. When the actor is hungry every record is handed over at once;
 //! when it is busy they gather.
 
-use std::{sync::Arc, thread};
+use std::{sync::Arc, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::operator::Waker;
+use crate::{clock::Clock, operator::Waker};
 
 /// Something that could not be read: a row that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,10 @@ struct State<T> {
 
 /// Records that wait in a feed at most.
 const CAPACITY: usize = 4096;
-/// Records that an iterator which promises more hands over at once.
+/// Most records that an iterator hands over at once.
 const CHUNK: usize = 512;
+/// A chunk that took longer than this was too large.
+const QUICK: Duration = Duration::from_micros(200);
 
 impl<T: Send + 'static> Feed<T> {
     fn new(waker: Arc<Waker>) -> Arc<Self> {
@@ -78,14 +80,19 @@ impl<T: Send + 'static> Feed<T> {
 
     /// Runs `records` on a thread of its own. The iterator is made there, so it need not be `Send`.
     /// Where that fails, or the operating system gives no thread, the feed brings the reason and ends.
-    pub fn from_iterator<I>(name: &str, waker: Arc<Waker>, make: impl FnOnce() -> I + Send + 'static) -> Arc<Self>
+    pub fn from_iterator<I>(
+        name: &str,
+        waker: Arc<Waker>,
+        clock: Clock,
+        make: impl FnOnce() -> I + Send + 'static,
+    ) -> Arc<Self>
     where
         I: Iterator<Item = Read<T>>,
     {
         let feed = Self::new(waker);
         let other = Arc::clone(&feed);
         let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || {
-            if let Err(panicked) = crate::guard::call(|| other.pump(make())) {
+            if let Err(panicked) = crate::guard::call(|| other.pump(make(), &clock)) {
                 other.fail(format!("the source panicked: {}", panicked.0));
             }
             other.end();
@@ -101,12 +108,15 @@ impl<T: Send + 'static> Feed<T> {
         self.put(vec![Err(Unreadable { reason, raw: None })]);
     }
 
-    fn pump(&self, mut records: impl Iterator<Item = Read<T>>) {
+    /// Hands over what the iterator gives: one record at a time while it is slow, since what it gave should be on its way
+    /// while it works on the next, and in growing chunks while it is quick and promises more.
+    fn pump(&self, mut records: impl Iterator<Item = Read<T>>, clock: &Clock) {
+        let mut chunk = 1;
         loop {
-            // An iterator that says how many more it has is asked for a chunk; another for one record at a time, since it
-            // may block while what it gave before should be on its way.
-            let chunk = records.size_hint().0.clamp(1, CHUNK);
-            let some: Vec<_> = records.by_ref().take(chunk).collect();
+            let begun = clock.now();
+            let promised = records.size_hint().0.max(1);
+            let some: Vec<_> = records.by_ref().take(chunk.min(promised)).collect();
+            chunk = if clock.now() - begun < QUICK { (chunk * 2).min(CHUNK) } else { 1 };
             if some.is_empty() || !self.put(some) {
                 return;
             }
@@ -201,7 +211,7 @@ impl<T: Send + 'static> Feed<T> {
     /// Whether more may come.
     pub fn is_open(&self) -> bool {
         let state = self.state.lock();
-        !state.closed && !(state.ended && state.fed.len() == 0)
+        !state.closed && (!state.ended || state.fed.len() > 0)
     }
 }
 
@@ -211,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_endless_iterator_stops_when_no_more_is_wanted() {
-        let feed = Feed::from_iterator("ones", Waker::new(), || std::iter::repeat(1).map(Ok));
+        let feed = Feed::from_iterator("ones", Waker::new(), Clock::real(), || std::iter::repeat(1).map(Ok));
         let mut seen = 0;
         while seen < 10_000 {
             seen += feed.take(100).values.len();
@@ -224,7 +234,12 @@ mod tests {
     #[test]
     fn a_panic_in_a_source_is_told() {
         crate::guard::install_hook();
-        let feed = Feed::from_iterator("bad", Waker::new(), || (0..3).map(|i| { assert!(i < 2, "no {i}"); Ok(i) }));
+        let feed = Feed::from_iterator("bad", Waker::new(), Clock::real(), || {
+            (0..3).map(|i| {
+                assert!(i < 2, "no {i}");
+                Ok(i)
+            })
+        });
         let mut all = Fed::default();
         while feed.is_open() {
             let fed = feed.take(100);

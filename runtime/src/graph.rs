@@ -192,7 +192,8 @@ impl Graph {
         let id = inner.nodes.len() as u32;
         let name = spec.name.clone().unwrap_or_else(|| {
             let base = format!("{}@{}", spec.kind, spec.place.short());
-            let again = inner.nodes.iter().filter(|n| n.spec.name.is_none() && n.name.starts_with(&base)).count();
+            let again =
+                inner.nodes.iter().filter(|n| n.spec.name.is_none() && n.name.starts_with(&base)).count();
             if again == 0 { base } else { format!("{base}#{}", again + 1) }
         });
         inner.nodes.push(Def {
@@ -288,7 +289,13 @@ impl Graph {
     }
 
     /// Remembers something that is wrong, to be reported with everything else.
-    pub fn error(&self, node: Option<u32>, place: Option<Place>, what: impl Into<String>, advice: impl Into<String>) {
+    pub fn error(
+        &self,
+        node: Option<u32>,
+        place: Option<Place>,
+        what: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
         self.inner.lock().errors.push(BuildError { node, place, what: what.into(), advice: advice.into() });
     }
 

@@ -27,7 +27,8 @@ pub(crate) fn install_hook() {
         panic::set_hook(Box::new(move |info| {
             let guarded = PLACE.with_borrow_mut(|place| match place {
                 Some(place) => {
-                    *place = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
+                    *place =
+                        info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
                     true
                 }
                 None => false,
@@ -90,6 +91,10 @@ mod tests {
         assert_eq!(seen, [0, 1, 3, 4]);
         assert_eq!(panics.len(), 1);
         assert_eq!(panics[0].0, 2);
-        assert!(panics[0].1.0.contains("two is bad") && panics[0].1.0.contains("guard.rs"), "{:?}", panics[0].1);
+        assert!(
+            panics[0].1.0.contains("two is bad") && panics[0].1.0.contains("guard.rs"),
+            "{:?}",
+            panics[0].1
+        );
     }
 }

@@ -32,9 +32,13 @@ impl Image {
     /// # Errors
     /// Where the file is missing, damaged, or of another format.
     pub fn read(path: &Path) -> Result<Self, ImageError> {
-        let fail = |why: &dyn std::fmt::Display| ImageError { path: path.display().to_string(), why: why.to_string() };
+        let fail = |why: &dyn std::fmt::Display| ImageError {
+            path: path.display().to_string(),
+            why: why.to_string(),
+        };
         let reader = image::ImageReader::open(path).map_err(|e| fail(&e))?;
-        let picture = reader.with_guessed_format().map_err(|e| fail(&e))?.decode().map_err(|e| fail(&e))?.into_rgb8();
+        let picture =
+            reader.with_guessed_format().map_err(|e| fail(&e))?.decode().map_err(|e| fail(&e))?.into_rgb8();
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self {
             name: name.into(),

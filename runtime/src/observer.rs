@@ -27,8 +27,19 @@ pub trait Observer: Send + 'static {
     fn open(&mut self) -> BoxFuture<'_, Result<(), ObserverError>>;
     /// The run exists; it may still be loading its models.
     fn started(&mut self, run: Arc<dyn Watch>);
-    /// The run has ended, or was refused (its graph then lists the errors). The author's `run_with` returns when this does.
-    fn finished(&mut self) -> BoxFuture<'_, ()>;
+    /// The run is over. The author's `run_with` returns when this does.
+    fn finished(&mut self, ending: Ending) -> BoxFuture<'_, ()>;
+}
+
+/// How a run came to be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, or because an observer drained or stopped it.
+    Done,
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+    /// It never began: its graph lists the errors.
+    Refused,
 }
 
 /// Nobody looks.
@@ -40,7 +51,7 @@ impl Observer for Unwatched {
         Box::pin(std::future::ready(Ok(())))
     }
     fn started(&mut self, _run: Arc<dyn Watch>) {}
-    fn finished(&mut self) -> BoxFuture<'_, ()> {
+    fn finished(&mut self, _ending: Ending) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }

@@ -1,8 +1,8 @@
 //! What an operator is to the runtime: a step on one batch. The runtime knows no operator by name.
 //!
 //! An [`Operator`] says what comes in ([`Inputs`]), what goes out ([`Outputs`]) and what to do with one batch. Everything
-//! else (taking input back edge first, credit, permits, overflow, counting, timers, ending) is done around it by the
-//! [`node`](crate::node). Through its [`Cx`] an operator gives every record that does not go on its one end.
+//! else (taking input back edge first, credit, permits, overflow, counting, timers, ending) is done by the node
+//! around it. Through its [`Cx`] an operator gives every record that does not go on its one end.
 
 use std::sync::{
     Arc, OnceLock,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -23,7 +24,7 @@ use crate::{
     graph::{BuildError, BuildErrors, Graph},
     guard,
     loops::{DEFAULT_PERMITS, Loop},
-    observer::{Observer, ObserverError, Watch},
+    observer::{Ending, Observer, ObserverError, Watch},
     operator::NodeCore,
     serve::Serving,
     view::{BalanceView, Balances, GraphView, NodeSnapshot, ProblemView, Role, RunState, Snapshot},
@@ -47,7 +48,7 @@ impl Default for RunOptions {
 }
 
 /// Why a workflow did not run, or not to its end.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The workflow is wrong.
@@ -62,6 +63,13 @@ pub enum RunError {
         /// What it said.
         why: String,
     },
+}
+
+/// Shown as it is displayed, since this is what an author sees when her `main` returns it.
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// How a run ended.
@@ -142,13 +150,21 @@ struct Handle {
     errors: Mutex<Vec<BuildError>>,
     live: OnceLock<Live>,
     balances: Mutex<Balances>,
+    /// When the run was over: its clock then stands still.
+    over_at: OnceLock<u64>,
+    /// Whether somebody pressed Ctrl-C.
+    interrupted: AtomicBool,
 }
 
 /// Runs a graph to its end.
 ///
 /// # Errors
 /// Everything that is wrong with the workflow or its models at once; an observer that cannot open; an actor that died.
-pub async fn run(graph: Graph, options: RunOptions, observer: &mut dyn Observer) -> Result<Summary, RunError> {
+pub async fn run(
+    graph: Graph,
+    options: RunOptions,
+    observer: &mut dyn Observer,
+) -> Result<Summary, RunError> {
     guard::install_hook();
     observer.open().await?;
     let clock = Clock::real();
@@ -159,10 +175,17 @@ pub async fn run(graph: Graph, options: RunOptions, observer: &mut dyn Observer)
         errors: Mutex::default(),
         live: OnceLock::new(),
         balances: Mutex::default(),
+        over_at: OnceLock::new(),
+        interrupted: AtomicBool::new(false),
     });
     observer.started(Arc::clone(&handle) as Arc<dyn Watch>);
     let result = handle.run(options).await;
-    observer.finished().await;
+    let ending = match *handle.state.lock() {
+        RunState::Refused => Ending::Refused,
+        _ if handle.interrupted.load(Ordering::Relaxed) => Ending::Interrupted,
+        _ => Ending::Done,
+    };
+    observer.finished(ending).await;
     result
 }
 
@@ -172,6 +195,7 @@ impl Handle {
             Ok(serving) => serving,
             Err(errors) => {
                 *self.state.lock() = RunState::Refused;
+                self.over_at.get_or_init(|| self.clock.now_us());
                 *self.errors.lock() = errors.clone();
                 return Err(BuildErrors { workflow: self.graph.name().to_owned(), errors }.into());
             }
@@ -179,15 +203,13 @@ impl Handle {
         let (live, supervisor) = self.start(&options, serving).await?;
         *self.state.lock() = RunState::Running;
 
-        let mut interrupted = false;
         loop {
             tokio::select! {
                 () = live.shared.over.notified() => break,
                 Ok(()) = tokio::signal::ctrl_c(), if options.ctrl_c => {
-                    if interrupted {
+                    if self.interrupted.swap(true, Ordering::Relaxed) {
                         self.stop();
                     } else {
-                        interrupted = true;
                         eprintln!("draining: sources have stopped, what is inside runs out; Ctrl-C again stops at once");
                         self.drain();
                     }
@@ -196,6 +218,7 @@ impl Handle {
         }
         live.serving.stop().await;
         supervisor.stop(None);
+        self.over_at.get_or_init(|| self.clock.now_us());
         let failure = live.shared.failure.lock().take();
         *self.state.lock() = match (&failure, live.shared.is_stopped()) {
             (Some(_), _) => RunState::Failed,
@@ -275,7 +298,7 @@ impl Watch for Handle {
         let state = *self.state.lock();
         let mut snapshot = Snapshot {
             state,
-            at_us: self.clock.now_us(),
+            at_us: self.over_at.get().copied().unwrap_or_else(|| self.clock.now_us()),
             balances: Balances::default(),
             nodes: Vec::new(),
             edges: Vec::new(),
@@ -352,7 +375,9 @@ impl Live {
         let mut visit = |id, trail: Option<&crate::record::Trail>| {
             records.in_flight += 1;
             match trail {
-                Some(trail) if !trail.roots.is_empty() => open.extend(trail.roots.iter().map(|root| root.id())),
+                Some(trail) if !trail.roots.is_empty() => {
+                    open.extend(trail.roots.iter().map(|root| root.id()))
+                }
                 _ => {
                     open.insert(id);
                 }
@@ -396,11 +421,16 @@ fn node_snapshot(slot: &NodeSlot) -> NodeSnapshot {
 fn never_fires(core: &NodeCore, node: &NodeSnapshot) -> Option<ProblemView> {
     let verdicts = node.verdicts?;
     let quiet = verdicts.passed + verdicts.abstained == verdicts.judged;
+    // A handler that panicked on some records has done something, and its faults say what.
+    let quiet = quiet && node.ended.is_empty();
     let enough = verdicts.judged >= NEVER_FIRES || (node.done && verdicts.judged > 0);
     (quiet && enough).then(|| ProblemView {
         node: Some(core.id),
         location: String::new(),
-        what: format!("the handler `{}` has never fired: it passed all {} records", core.name, verdicts.judged),
+        what: format!(
+            "the handler `{}` has never fired: it passed all {} records",
+            core.name, verdicts.judged
+        ),
         advice: "if it should have, look at the values on the edge into it and at its threshold; \
                  `eddyline::testing::judge` runs a handler on a list of values"
             .to_owned(),

@@ -15,7 +15,7 @@ use std::{
 
 use eddyline_runtime::{
     clock::Clock,
-    observer::{Observer, Watch},
+    observer::{Ending, Observer, Watch},
     view::{
         BalanceView, Balances, DeviceView, EdgeSnapshot, EdgeView, FaultView, FaultsView, GraphView,
         LoopSnapshot, ModelCounts, NodeSnapshot, NodeView, ProblemView, ReasonView, ReservationView, Role,
@@ -410,6 +410,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         stopped_at: AtomicU64::new(0),
     }));
     tokio::signal::ctrl_c().await?;
-    page.finished().await;
+    page.finished(Ending::Done).await;
     Ok(())
 }

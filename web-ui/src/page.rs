@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
-use eddyline_runtime::observer::{BoxFuture, Observer, ObserverError, Watch};
+use eddyline_runtime::observer::{BoxFuture, Ending, Observer, ObserverError, Watch};
 use tokio::sync::{OnceCell, watch};
 
 use crate::{
@@ -71,6 +71,16 @@ impl Page {
     }
 }
 
+impl Page {
+    /// What the present run was refused for; the author shall not have to wait for it until the page closes.
+    fn say_errors(&self) {
+        let graph = self.shared.sender.borrow().as_ref().map(|present| present.run.graph());
+        for error in graph.iter().flat_map(|graph| &graph.errors) {
+            say(format_args!("{}: {}\n    {}", error.location, error.what, error.advice));
+        }
+    }
+}
+
 impl Observer for Page {
     fn open(&mut self) -> BoxFuture<'_, Result<(), ObserverError>> {
         Box::pin(async {
@@ -86,11 +96,16 @@ impl Observer for Page {
         });
     }
 
-    fn finished(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
+    fn finished(&mut self, ending: Ending) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
             let Some(server) = self.shared.server.get() else { return };
-            if self.until_ctrl_c {
-                say(format_args!("finished; the page stays at http://{} until Ctrl-C", server.bound));
+            if self.until_ctrl_c && ending != Ending::Interrupted {
+                if ending == Ending::Refused {
+                    self.say_errors();
+                } else {
+                    say(format_args!("finished"));
+                }
+                say(format_args!("the page stays at http://{} until Ctrl-C", server.bound));
                 if let Err(error) = tokio::signal::ctrl_c().await {
                     say(format_args!("cannot wait for Ctrl-C ({error}); the page closes"));
                 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use eddyline_runtime::{
-    observer::{Observer, Watch},
+    observer::{Ending, Observer, Watch},
     view::{Balances, FaultsView, GraphView, ProblemView, RunState, Snapshot},
 };
 use eddyline_web_ui::{Page, on};
@@ -251,7 +251,7 @@ async fn opening_twice_is_one_page() {
 #[tokio::test]
 async fn without_until_ctrl_c_the_end_of_the_run_is_the_end() {
     let (mut page, _) = showing(MadeUp::default()).await;
-    timeout(Duration::from_millis(100), page.finished()).await.unwrap();
+    timeout(Duration::from_millis(100), page.finished(Ending::Done)).await.unwrap();
 }
 
 #[tokio::test]

@@ -47,9 +47,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn one(engine: &str, n: u64) -> Result<(), Box<dyn Error>> {
     let sum = match engine {
         "plain" => plain(n),
-        _ => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(eddyline(n))?,
+        _ => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?
+            .block_on(eddyline(n))?,
     };
-    let expected: u64 = (0..n).map(|i| 3 * i + 1).filter(|x| x % 10 != 0).map(|x| (x ^ 5) + 7).fold(0, u64::wrapping_add);
+    let expected: u64 =
+        (0..n).map(|i| 3 * i + 1).filter(|x| !x.is_multiple_of(10)).map(|x| (x ^ 5) + 7).fold(0, u64::wrapping_add);
     if sum != expected {
         return Err(format!("the sum is {sum}, it should be {expected}").into());
     }
@@ -63,7 +68,7 @@ fn plain(n: u64) -> u64 {
         let x = black_box(3 * i + 1);
         let y = black_box(x ^ 5);
         let z = black_box(y + 7);
-        if x % 10 != 0 {
+        if !x.is_multiple_of(10) {
             sum = sum.wrapping_add(black_box(z));
         }
     }

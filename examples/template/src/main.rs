@@ -32,17 +32,16 @@ async fn main() -> Result<(), RunError> {
         });
 
     let flow = Workflow::new("iris");
-    let named = flow
-        .csv("flowers", "flowers.csv")
-        .model("classify", classifier)
-        .handle("plausible", |f| match f {
-            f if f.petal_length > 10.0 => Verdict::reject("no iris has so long a petal"),
-            f if f.certain < 0.6 => Verdict::reject("less than 60 % certain"),
-            _ => Verdict::Pass,
-        });
+    let flowers = flow.csv("flowers", "flowers.csv");
+    let named = flowers.model("classify", classifier).handle("plausible", |f| match f {
+        f if f.petal_length > 10.0 => Verdict::reject("no iris has so long a petal"),
+        f if f.certain < 0.6 => Verdict::reject("less than 60 % certain"),
+        _ => Verdict::Pass,
+    });
     named.clone().write_csv("named.csv");
     let named = named.collect();
 
+    // The page stays open until Ctrl-C; what is printed below comes after that.
     let mut report = if std::env::args().any(|arg| arg == "--no-page") {
         flow.run().await?
     } else {

@@ -14,16 +14,12 @@ pub mod onnx;
 pub mod thread;
 pub mod throttled;
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::tensor::Tensor;
+use crate::{guard, tensor::Tensor};
 use onnx::OnnxModel;
 
 /// The tensors of one item, in the order of the model's inputs or outputs, without a batch dimension.
@@ -128,19 +124,7 @@ pub struct PrepareError {
 
 /// Runs code that may panic; a panic becomes the error of one item.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ItemError> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let message = format!("the model's code panicked: {}", panic_message(panic.as_ref()));
-        ItemError::new(ItemErrorKind::Panic, message)
+    guard::call(run).map_err(|panicked| {
+        ItemError::new(ItemErrorKind::Panic, format!("the model's code panicked: {}", panicked.0))
     })
-}
-
-/// What a panic said.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        text
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text
-    } else {
-        "it gave no message"
-    }
 }
