@@ -25,7 +25,7 @@ impl Seen {
 ///
 /// Its fields are its state; it is called by one actor at a time. A panic in it is a fault of the record that it judged.
 pub trait Handler<T>: Send + 'static {
-    /// What it may send back: the type of its feedback point, or [`Never`](crate::Never).
+    /// What it may send back: the type of its feedback point, or [`NoLoop`](crate::NoLoop).
     type Retry;
 
     /// Judges one value.
@@ -39,7 +39,7 @@ pub struct FnHandler<F>(F);
 /// Makes a handler of a closure that also wants to see the rounds.
 ///
 /// ```
-/// use eddyline_handlers::{Never, Seen, Verdict, by, testing};
+/// use eddyline_handlers::{NoLoop, Seen, Verdict, by, testing};
 ///
 /// let strict = by(|x: &i32, seen: &Seen| -> Verdict<i32, i32> {
 ///     if *x > 0 { Verdict::Pass } else if seen.rounds_left > 0 { Verdict::Retry(-x) } else { Verdict::reject("not positive") }

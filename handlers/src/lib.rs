@@ -16,4 +16,4 @@ pub mod testing;
 mod verdict;
 
 pub use handler::{FnHandler, Handler, Seen, by};
-pub use verdict::{Never, Verdict};
+pub use verdict::{NoLoop, Verdict};

@@ -9,7 +9,7 @@ use crate::{Handler, Seen, Verdict};
 ///
 /// struct Positive;
 /// impl Handler<i32> for Positive {
-///     type Retry = eddyline_handlers::Never;
+///     type Retry = eddyline_handlers::NoLoop;
 ///     fn judge(&mut self, x: &i32, _: &Seen) -> Verdict<i32> {
 ///         if *x > 0 { Verdict::Pass } else { Verdict::reject("not positive") }
 ///     }

@@ -2,12 +2,13 @@
 
 /// The retry value of a handler that has no loop to send records back to. It has no values, so
 /// [`Verdict::Retry`] cannot be made where there is no feedback.
-pub type Never = std::convert::Infallible;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoLoop {}
 
 /// What is to become of a record with a value of type `T`; `R` is what its loop, if any, takes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Verdict<T, R = Never> {
+pub enum Verdict<T, R = NoLoop> {
     /// It goes on as it is.
     Pass,
     /// It goes on with this value.

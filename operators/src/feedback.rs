@@ -50,6 +50,9 @@ impl<T: Data> Stream<T> {
         let id = graph.open_feedback(node, name);
         let (inlet, out) = (input.clone(), output.clone());
         graph.build_with(node, move |_| (Through(Default::default()), inlet.inlet(), out.outlet()));
-        (Stream { graph: graph.clone(), port: output }, Feedback { graph, input, id, name: name.to_owned(), rounds })
+        (
+            Stream { graph: graph.clone(), port: output },
+            Feedback { graph, input, id, name: name.to_owned(), rounds },
+        )
     }
 }

@@ -4,7 +4,6 @@ use eddyline_runtime::{
     Data,
     batch::Batch,
     fate::Fate,
-    guard,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
     view::Role,
@@ -42,23 +41,11 @@ impl<T: Data, F: FnMut(&T) -> bool + Send + 'static> Operator for Filter<T, F> {
     type Out = Outlet<T>;
 
     fn process(&mut self, batch: Batch<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
-        let mut verdicts = Vec::with_capacity(batch.len());
-        let panics = guard::each(batch.values(), |value| verdicts.push((self.f)(value)));
-        for (row, _) in &panics {
-            verdicts.insert(*row, false);
-        }
-        let (kept, gone) = batch.partition(&verdicts);
-        let mut panics = panics.into_iter().peekable();
-        if panics.peek().is_none() && gone.is_plain() {
+        let (kept, gone) = rows::divide_rows(batch, cx, &mut self.f);
+        if gone.is_plain() {
             cx.end_plain(gone.len(), Fate::Filtered);
         } else {
-            let rows = verdicts.iter().enumerate().filter(|(_, keep)| !**keep).map(|(row, _)| row);
-            for (row, (value, tag)) in rows.zip(gone.into_rows()) {
-                match panics.next_if(|(at, _)| *at == row) {
-                    Some((_, panicked)) => rows::fault_of_panic(cx, &tag, &panicked, Some(&value)),
-                    None => cx.end(&tag, Fate::Filtered),
-                }
-            }
+            gone.into_rows().for_each(|(_, tag)| cx.end(&tag, Fate::Filtered));
         }
         out.put(kept, cx);
     }

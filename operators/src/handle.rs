@@ -1,6 +1,6 @@
 //! `handle`: judges every record, and does what the verdict says.
 
-use eddyline_handlers::{Handler, Never, Seen, Verdict, by};
+use eddyline_handlers::{Handler, NoLoop, Seen, Verdict, by};
 use eddyline_runtime::{
     Data,
     batch::Batch,
@@ -46,8 +46,11 @@ impl<T: Data> Stream<T> {
 
     /// Judges each value with a [`Handler`].
     #[track_caller]
-    pub fn handle_with(self, name: &str, handler: impl Handler<T, Retry = Never>) -> Stream<T> {
-        self.then(named_spec("handle", Role::Handler, name), |_| Handle { handler, types: Default::default() })
+    pub fn handle_with(self, name: &str, handler: impl Handler<T, Retry = NoLoop>) -> Stream<T> {
+        self.then(named_spec("handle", Role::Handler, name), |_| Handle {
+            handler,
+            types: Default::default(),
+        })
     }
 
     /// Judges each value with a closure that may also send it back to a feedback point.
@@ -107,7 +110,7 @@ struct Handle<T, H> {
     types: std::marker::PhantomData<fn(T)>,
 }
 
-impl<T: Data, H: Handler<T, Retry = Never>> Operator for Handle<T, H> {
+impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
     type In = Inlet<T>;
     type Out = Outlet<T>;
 
@@ -220,4 +223,3 @@ fn count(cx: &Cx<'_>, new: VerdictCounts) {
         all.abstained += new.abstained;
     });
 }
-

@@ -111,7 +111,8 @@ impl<K: Hash + Eq + Clone, T> Parked<K, T> {
 
     fn forget(&mut self, now: Option<Moment>, cx: &mut Cx<'_>) -> bool {
         let mut any = false;
-        while let Some((until, key, number)) = self.arrivals.pop_front_if(|(until, ..)| now.is_none_or(|now| *until <= now))
+        while let Some((until, key, number)) =
+            self.arrivals.pop_front_if(|(until, ..)| now.is_none_or(|now| *until <= now))
         {
             let _ = until;
             if let Some(rows) = self.rows.get_mut(&key) {

@@ -60,7 +60,7 @@ mod stream;
 mod try_map;
 mod workflow;
 
-pub use eddyline_handlers::{Handler, Never, Seen, Verdict, by, check_digit, testing};
+pub use eddyline_handlers::{Handler, NoLoop, Seen, Verdict, by, check_digit, testing};
 pub use eddyline_planner::Plan;
 pub use eddyline_runtime as runtime;
 pub use eddyline_runtime::{
@@ -85,11 +85,11 @@ pub use workflow::Workflow;
 
 /// Everything that a workflow usually needs: `use eddyline::prelude::*`.
 pub mod prelude {
-    pub use crate::{
-        Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, Never, Output, Plan, Report, Rounds,
-        RunError, Seen, Stream, Tensor, Verdict, Workflow, by,
-    };
     #[cfg(feature = "page")]
     pub use crate::web_ui;
+    pub use crate::{
+        Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, NoLoop, Output, Plan, Report,
+        Rounds, RunError, Seen, Stream, Tensor, Verdict, Workflow, by,
+    };
     pub use std::time::Duration;
 }

@@ -1,11 +1,6 @@
 //! `model`: a model in the stream. It always runs as *plan → dispatcher → stage actors → engine*.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use eddyline_runtime::{
     Data,
@@ -35,7 +30,13 @@ pub struct Model<I, O> {
 }
 
 enum Code<I, O> {
-    Onnx { file: Result<Arc<OnnxModel>, OnnxError>, inputs: Vec<String>, output: String, before: Before<I>, after: After<I, O> },
+    Onnx {
+        file: Result<Arc<OnnxModel>, OnnxError>,
+        inputs: Vec<String>,
+        output: String,
+        before: Before<I>,
+        after: After<I, O>,
+    },
     Function(Arc<Mutex<Function<I, O>>>),
 }
 
@@ -136,7 +137,11 @@ impl Model<(), ()> {
 
 impl OnnxBuilder {
     /// The model has one input, called `name`; `f` makes its tensor of a value.
-    pub fn input<I: Data, R: IntoTensor>(self, name: &str, mut f: impl FnMut(&I) -> R + Send + 'static) -> OnnxInput<I> {
+    pub fn input<I: Data, R: IntoTensor>(
+        self,
+        name: &str,
+        mut f: impl FnMut(&I) -> R + Send + 'static,
+    ) -> OnnxInput<I> {
         let before = move |value: &I| Ok(vec![vec![f(value).into_tensor()?]]);
         OnnxInput { builder: self, inputs: vec![name.to_owned()], before: Box::new(before) }
     }
@@ -153,7 +158,11 @@ impl OnnxBuilder {
 
     /// The model has one input, called `name`, and runs as often on a value as `f` makes tensors of it: the crops of a
     /// picture, the windows of a sound.
-    pub fn items<I: Data>(self, name: &str, mut f: impl FnMut(&I) -> Vec<Tensor> + Send + 'static) -> OnnxItems<I> {
+    pub fn items<I: Data>(
+        self,
+        name: &str,
+        mut f: impl FnMut(&I) -> Vec<Tensor> + Send + 'static,
+    ) -> OnnxItems<I> {
         let before = move |value: &I| Ok(f(value).into_iter().map(|tensor| vec![tensor]).collect());
         OnnxItems(OnnxInput { builder: self, inputs: vec![name.to_owned()], before: Box::new(before) })
     }
@@ -161,16 +170,24 @@ impl OnnxBuilder {
 
 impl<I: Data> OnnxInput<I> {
     /// The model's output called `name` is what is wanted; `f` makes a value of it and of what went in.
-    pub fn output<O: Data>(self, name: &str, mut f: impl FnMut(&I, &Tensor) -> O + Send + 'static) -> Model<I, O> {
-        self.finish(name, Box::new(move |value, tensors| match tensors.as_slice() {
-            [tensor] => Ok(f(value, tensor)),
-            _ => Err(format!("the model gave {} tensors for one item", tensors.len())),
-        }))
+    pub fn output<O: Data>(
+        self,
+        name: &str,
+        mut f: impl FnMut(&I, &Tensor) -> O + Send + 'static,
+    ) -> Model<I, O> {
+        self.finish(
+            name,
+            Box::new(move |value, tensors| match tensors.as_slice() {
+                [tensor] => Ok(f(value, tensor)),
+                _ => Err(format!("the model gave {} tensors for one item", tensors.len())),
+            }),
+        )
     }
 
     fn finish<O>(self, output: &str, after: After<I, O>) -> Model<I, O> {
         let OnnxBuilder { file, place } = self.builder;
-        let code = Code::Onnx { file, inputs: self.inputs, output: output.to_owned(), before: self.before, after };
+        let code =
+            Code::Onnx { file, inputs: self.inputs, output: output.to_owned(), before: self.before, after };
         Model { code, place }
     }
 }
@@ -181,7 +198,11 @@ pub struct OnnxItems<I>(OnnxInput<I>);
 
 impl<I: Data> OnnxItems<I> {
     /// `f` makes a value of what went in and of the output called `name` of each item, in order.
-    pub fn outputs<O: Data>(self, name: &str, mut f: impl FnMut(&I, Vec<Tensor>) -> O + Send + 'static) -> Model<I, O> {
+    pub fn outputs<O: Data>(
+        self,
+        name: &str,
+        mut f: impl FnMut(&I, Vec<Tensor>) -> O + Send + 'static,
+    ) -> Model<I, O> {
         self.0.finish(name, Box::new(move |value, tensors| Ok(f(value, tensors))))
     }
 }
@@ -228,22 +249,30 @@ fn prepare<I, O>(model: Model<I, O>, name: &str, graph: &Graph) -> Runner<I, O> 
             Runner::Function(f)
         }
         Code::Onnx { file: Err(error), .. } => {
-            graph.error(None, place, format!("model `{name}`: {error}"), "give `Model::onnx` the path of a whole ONNX file");
+            graph.error(
+                None,
+                place,
+                format!("model `{name}`: {error}"),
+                "give `Model::onnx` the path of a whole ONNX file",
+            );
             Runner::Broken
         }
         Code::Onnx { file: Ok(onnx), inputs, output, before, after } => {
             let declare = |names: &[String]| names.iter().map(Declared::new).collect::<Vec<_>>();
             let wrong = onnx.check(name, &declare(&inputs), &declare(std::slice::from_ref(&output)));
             for mismatch in &wrong {
-                graph.error(None, place, mismatch.to_string(), "use the names that the file has in `.input(…)` and `.output(…)`");
+                graph.error(
+                    None,
+                    place,
+                    mismatch.to_string(),
+                    "use the names that the file has in `.input(…)` and `.output(…)`",
+                );
             }
             // Tensors travel in the file's order.
-            let order: Option<Vec<usize>> = onnx
-                .inputs()
-                .iter()
-                .map(|spec| inputs.iter().position(|name| *name == spec.name))
-                .collect();
-            let (Some(order), Some(output), true) = (order, onnx.output_index(&output), wrong.is_empty()) else {
+            let order: Option<Vec<usize>> =
+                onnx.inputs().iter().map(|spec| inputs.iter().position(|name| *name == spec.name)).collect();
+            let (Some(order), Some(output), true) = (order, onnx.output_index(&output), wrong.is_empty())
+            else {
                 return Runner::Broken;
             };
             graph.declare_model(ServedModel::Onnx { name: name.to_owned(), model: onnx });
@@ -253,7 +282,12 @@ fn prepare<I, O>(model: Model<I, O>, name: &str, graph: &Graph) -> Runner<I, O> 
 }
 
 enum Runner<I, O> {
-    Onnx { before: Before<I>, after: After<I, O>, order: Vec<usize>, output: usize },
+    Onnx {
+        before: Before<I>,
+        after: After<I, O>,
+        order: Vec<usize>,
+        output: usize,
+    },
     Function(Arc<Mutex<Function<I, O>>>),
     /// The workflow is refused before this could run.
     Broken,
@@ -318,7 +352,12 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             let made = match guard::call(|| before(&value)) {
                 Ok(Ok(made)) => made,
                 Ok(Err(why)) => {
-                    cx.fault(&tag, FaultKind::Error, &format!("the step before the model: {why}"), Some(&value));
+                    cx.fault(
+                        &tag,
+                        FaultKind::Error,
+                        &format!("the step before the model: {why}"),
+                        Some(&value),
+                    );
                     continue;
                 }
                 Err(panicked) => {
@@ -383,7 +422,9 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             let mut failure = None;
             for result in results.by_ref().take(count) {
                 match result {
-                    Ok(mut item) if *output < item.tensors.len() => tensors.push(item.tensors.swap_remove(*output)),
+                    Ok(mut item) if *output < item.tensors.len() => {
+                        tensors.push(item.tensors.swap_remove(*output))
+                    }
                     Ok(_) => failure = Some((FaultKind::Model, "the model gave too few outputs".to_owned())),
                     Err(error) => failure = Some((fault_kind(&error), error.message)),
                 }
@@ -393,7 +434,9 @@ impl<I: Data, O: Data> ModelOp<I, O> {
                 None => match guard::call(|| after(value, tensors)) {
                     Ok(Ok(made)) => Ok(made),
                     Ok(Err(why)) => Err((FaultKind::Error, format!("the step after the model: {why}"))),
-                    Err(panicked) => Err((FaultKind::Panic, format!("the step after the model: {}", panicked.0))),
+                    Err(panicked) => {
+                        Err((FaultKind::Panic, format!("the step after the model: {}", panicked.0)))
+                    }
                 },
             };
             match made {
@@ -423,7 +466,11 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             }
             Ok(()) => ItemError::new(
                 ItemErrorKind::Engine,
-                format!("the function gave {} values for {}; it must give one for each", values.len(), pending.rows.len()),
+                format!(
+                    "the function gave {} values for {}; it must give one for each",
+                    values.len(),
+                    pending.rows.len()
+                ),
             ),
             Err(error) => error,
         };
@@ -480,7 +527,8 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
         for (number, result, values) in answers {
             let Some(pending) = self.calls.remove(&number) else { continue };
             self.rows -= pending.tags.len();
-            self.items -= if pending.items.is_empty() { pending.tags.len() } else { pending.items.iter().sum() };
+            self.items -=
+                if pending.items.is_empty() { pending.tags.len() } else { pending.items.iter().sum() };
             cx.count_model(|model| model.launches += u64::from(result.launches));
             match result.outcome {
                 Outcome::Items(results) => self.finish_onnx(pending, results, &mut made, cx),

@@ -41,7 +41,39 @@ pub(crate) fn look_at_rows<T: Data, R>(
     results
 }
 
+/// Divides the rows: those of which `f` says `true`, and the others. Rows on which it panicked end as faults.
+pub(crate) fn divide_rows<T: Data>(
+    batch: Batch<T>,
+    cx: &mut Cx<'_>,
+    mut f: impl FnMut(&T) -> bool,
+) -> (Batch<T>, Batch<T>) {
+    let mut flags = Vec::with_capacity(batch.len());
+    let panics = guard::each(batch.values(), |value| flags.push(f(value)));
+    for (row, _) in &panics {
+        flags.insert(*row, false);
+    }
+    let (these, others) = batch.partition(&flags);
+    if panics.is_empty() {
+        return (these, others);
+    }
+    let mut rest = Batch::with_capacity(others.len());
+    let mut panics = panics.into_iter().peekable();
+    let rows = flags.iter().enumerate().filter(|(_, flag)| !**flag).map(|(row, _)| row);
+    for (row, (value, tag)) in rows.zip(others.into_rows()) {
+        match panics.next_if(|(at, _)| *at == row) {
+            Some((_, panicked)) => fault_of_panic(cx, &tag, &panicked, Some(&value)),
+            None => rest.push(value, tag),
+        }
+    }
+    (these, rest)
+}
+
 /// Ends a record on which the author's code panicked.
-pub(crate) fn fault_of_panic<T: serde::Serialize>(cx: &mut Cx<'_>, tag: &Tag, panicked: &Panicked, value: Option<&T>) {
+pub(crate) fn fault_of_panic<T: serde::Serialize>(
+    cx: &mut Cx<'_>,
+    tag: &Tag,
+    panicked: &Panicked,
+    value: Option<&T>,
+) {
     cx.fault(tag, FaultKind::Panic, &panicked.0, value);
 }

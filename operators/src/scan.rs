@@ -25,7 +25,11 @@ impl<T: Data> Stream<T> {
     /// # Ok(()) }
     /// ```
     #[track_caller]
-    pub fn scan<S: Data, U: Data>(self, initial: S, f: impl FnMut(&mut S, T) -> U + Send + 'static) -> Stream<U> {
+    pub fn scan<S: Data, U: Data>(
+        self,
+        initial: S,
+        f: impl FnMut(&mut S, T) -> U + Send + 'static,
+    ) -> Stream<U> {
         self.then(spec("scan", Role::Operator), |_| Scan { state: initial, f, types: Default::default() })
     }
 }

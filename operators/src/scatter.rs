@@ -202,7 +202,11 @@ struct GatherOp<P, C, U, F> {
 
 impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> GatherOp<P, C, U, F> {
     fn pending(&mut self, parent: RecordId) -> &mut Pending<P, C> {
-        self.families.entry(parent).or_insert_with(|| Pending { parent: None, arrived: Vec::new(), family: None })
+        self.families.entry(parent).or_insert_with(|| Pending {
+            parent: None,
+            arrived: Vec::new(),
+            family: None,
+        })
     }
 
     fn put_complete(&mut self, out: &mut Outlet<U>, cx: &mut Cx<'_>) -> bool {
@@ -238,7 +242,8 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
 impl<T> Children<T> {
     fn new(arrived: Vec<(u32, T)>, lost: &[(u32, Fate)]) -> Self {
         let arrivals = arrived.iter().map(|(place, _)| *place);
-        let len = arrivals.chain(lost.iter().map(|(place, _)| *place)).max().map_or(0, |last| last as usize + 1);
+        let len =
+            arrivals.chain(lost.iter().map(|(place, _)| *place)).max().map_or(0, |last| last as usize + 1);
         let mut children: Vec<Child<T>> = (0..len).map(|_| Child::Arrived(Vec::new())).collect();
         for (place, value) in arrived {
             if let Child::Arrived(values) = &mut children[place as usize] {

@@ -55,7 +55,7 @@ impl<T: Data> Stream<T> {
     /// ```
     /// # use eddyline::prelude::*;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = temp_dir::TempDir::new()?;
     /// # let path = dir.path().join("squares.csv");
     /// let flow = Workflow::new("squares");
     /// flow.source("numbers", 1..=2).map(|n| (n, n * n)).write_csv(&path);

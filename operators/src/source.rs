@@ -11,12 +11,12 @@ use eddyline_runtime::{
     Data,
     batch::{Batch, MAX_ROWS},
     fault::FaultKind,
-    feed::{Feed, Fed, Read, Unreadable},
+    feed::{Fed, Feed, Read, Unreadable},
     graph::{NodeSpec, Start},
     image::Image,
     operator::{Cx, Operator},
     ports::Outlet,
-    record::Tag,
+    record::{RecordId, Tag},
     view::Role,
 };
 use futures::StreamExt;
@@ -66,9 +66,7 @@ impl Workflow {
         let path = path.as_ref().to_owned();
         let spec = file_spec("lines", name, &path);
         let file = self.open(&path, &spec);
-        self.iterate(spec, move || {
-            numbered_lines(file, &path).map(|line| line.map(|(_, text)| text))
-        })
+        self.iterate(spec, move || numbered_lines(file, &path).map(|line| line.map(|(_, text)| text)))
     }
 
     /// Brings in the rows of a CSV file whose header names the fields of `T`. A row that does not parse is a fault with its
@@ -89,7 +87,9 @@ impl Workflow {
         let spec = file_spec("csv", name, &path);
         let file = self.open(&path, &spec);
         self.iterate(spec, move || {
-            let rows = file.map(|file| csv::ReaderBuilder::new().flexible(true).from_reader(file).into_deserialize::<T>());
+            let rows = file.map(|file| {
+                csv::ReaderBuilder::new().flexible(true).from_reader(file).into_deserialize::<T>()
+            });
             rows.into_iter().flatten().map(move |row| row.map_err(|error| unreadable_row(&path, &error)))
         })
     }
@@ -103,15 +103,21 @@ impl Workflow {
         let file = self.open(&path, &spec);
         self.iterate(spec, move || {
             let file_name = path.clone();
-            numbered_lines(file, &path).filter(|line| !line.as_ref().is_ok_and(|(_, text)| text.trim().is_empty())).map(
-                move |line| {
+            numbered_lines(file, &path)
+                .filter(|line| !line.as_ref().is_ok_and(|(_, text)| text.trim().is_empty()))
+                .map(move |line| {
                     let (number, text) = line?;
-                    serde_json::from_str(&text).map_err(|error| Unreadable {
-                        reason: format!("{} line {number}: {error}", file_name.display()),
-                        raw: Some(text),
+                    serde_json::from_str(&text).map_err(|error| {
+                        // It counts lines within the text that it was given, which is one.
+                        let what = error.to_string();
+                        let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
+                        let (file, column) = (file_name.display(), error.column());
+                        Unreadable {
+                            reason: format!("{file} line {number} column {column}: {what}"),
+                            raw: Some(text),
+                        }
                     })
-                },
-            )
+                })
         })
     }
 
@@ -193,9 +199,13 @@ fn unreadable_row(path: &Path, error: &csv::Error) -> Unreadable {
     let line = error.position().map(|position| format!(" line {}", position.line())).unwrap_or_default();
     let what = match error.kind() {
         csv::ErrorKind::Deserialize { err, .. } => match err.field() {
+            _ if *err.kind() == csv::DeserializeErrorKind::UnexpectedEndOfRow => {
+                "the row has too few columns".to_owned()
+            }
             Some(field) => format!("column {}: {}", field + 1, err.kind()),
             None => err.kind().to_string(),
         },
+        csv::ErrorKind::Utf8 { err, .. } => format!("column {}: not UTF-8", err.field() + 1),
         _ => error.to_string(),
     };
     Unreadable { reason: format!("{}{line}: {what}", path.display()), raw: None }
@@ -237,10 +247,13 @@ impl<T: Data> Operator for Source<T> {
         }
         let mut ids = cx.enter(self.seq, count);
         self.seq += count as u64;
-        for (nth, (before, bad)) in bad.into_iter().enumerate().rev() {
-            let tag = Tag::plain(ids.remove(before + nth));
-            cx.fault(&tag, FaultKind::Unreadable, &bad.reason, bad.raw.as_ref());
+        let faults: Vec<RecordId> =
+            bad.iter().enumerate().map(|(nth, (before, _))| ids[before + nth]).collect();
+        for (id, (_, bad)) in faults.iter().zip(&bad) {
+            cx.fault(&Tag::plain(*id), FaultKind::Unreadable, &bad.reason, bad.raw.as_ref());
         }
+        let mut faults = faults.iter().peekable();
+        ids.retain(|id| faults.next_if_eq(&id).is_none());
         out.put(Batch::of_source(values, ids), cx);
         true
     }

@@ -3,7 +3,6 @@
 use eddyline_runtime::{
     Data,
     batch::Batch,
-    guard,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
     view::Role,
@@ -52,24 +51,7 @@ impl<T: Data, F: FnMut(&T) -> bool + Send + 'static> Operator for Split<T, F> {
     type Out = (Outlet<T>, Outlet<T>);
 
     fn process(&mut self, batch: Batch<T>, (yes, no): &mut Self::Out, cx: &mut Cx<'_>) {
-        let mut ways = Vec::with_capacity(batch.len());
-        let panics = guard::each(batch.values(), |value| ways.push((self.f)(value)));
-        for (row, _) in &panics {
-            ways.insert(*row, false);
-        }
-        let (to_yes, mut to_no) = batch.partition(&ways);
-        if !panics.is_empty() {
-            let mut rest = Batch::with_capacity(to_no.len());
-            let mut panics = panics.into_iter().peekable();
-            let rows = ways.iter().enumerate().filter(|(_, way)| !**way).map(|(row, _)| row);
-            for (row, (value, tag)) in rows.zip(to_no.into_rows()) {
-                match panics.next_if(|(at, _)| *at == row) {
-                    Some((_, panicked)) => rows::fault_of_panic(cx, &tag, &panicked, Some(&value)),
-                    None => rest.push(value, tag),
-                }
-            }
-            to_no = rest;
-        }
+        let (to_yes, to_no) = rows::divide_rows(batch, cx, &mut self.f);
         yes.put(to_yes, cx);
         no.put(to_no, cx);
     }

@@ -32,7 +32,10 @@ impl<T: Data> Stream<T> {
     /// # Ok(()) }
     /// ```
     #[track_caller]
-    pub fn try_map<U: Data, E: Display + 'static>(self, f: impl FnMut(&T) -> Result<U, E> + Send + 'static) -> Stream<U> {
+    pub fn try_map<U: Data, E: Display + 'static>(
+        self,
+        f: impl FnMut(&T) -> Result<U, E> + Send + 'static,
+    ) -> Stream<U> {
         self.then(spec("try_map", Role::Operator), |_| TryMap { f, types: Default::default() })
     }
 }

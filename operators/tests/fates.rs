@@ -34,7 +34,8 @@ async fn a_retry_loop_ends_with_the_expected_counts() {
     // rounds, corrected, or rejected.
     let n = 100_000_u64;
     let flow = Workflow::new("retry");
-    let (records, again) = flow.source("records", (0..n).map(|i| (i, 0_u64))).feedback("again", Rounds::at_most(3));
+    let (records, again) =
+        flow.source("records", (0..n).map(|i| (i, 0_u64))).feedback("again", Rounds::at_most(3));
     let worked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&worked);
     let out = records
@@ -72,11 +73,13 @@ async fn spent_rounds_reject() {
     let mut report = flow.run().await.unwrap();
     assert_balanced(&report);
     assert!(report.take(out).is_empty());
-    assert!(report.faults().iter().all(|f| f.kind == FaultKind::RoundsSpent && f.rounds == 2), "{:?}", report.faults());
+    assert!(
+        report.faults().iter().all(|f| f.kind == FaultKind::RoundsSpent && f.rounds == 2),
+        "{:?}",
+        report.faults()
+    );
     assert_eq!(report.verdicts("never").unwrap().retried, 20);
 }
-
-
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_permit_suffices_for_a_loop_that_scatters_and_gathers() {
@@ -84,7 +87,8 @@ async fn one_permit_suffices_for_a_loop_that_scatters_and_gathers() {
         let flow = Workflow::new("scatter in a loop").loop_permits(permits);
         let (numbers, again) =
             flow.source("numbers", (0..200).map(|i| (i, 0))).feedback("again", Rounds::at_most(2));
-        let (parts, wholes) = numbers.scatter(|&(i, round): &(i32, i32)| (0..i % 5).map(move |p| (p, round)).collect::<Vec<_>>());
+        let (parts, wholes) = numbers
+            .scatter(|&(i, round): &(i32, i32)| (0..i % 5).map(move |p| (p, round)).collect::<Vec<_>>());
         let out = parts
             .filter(|(p, _)| *p != 3)
             .flat_map(|(p, round)| vec![(p, round); 1 + (p == 2) as usize])
@@ -94,7 +98,8 @@ async fn one_permit_suffices_for_a_loop_that_scatters_and_gathers() {
                 if i % 3 == 0 && round < 2 { Verdict::Retry((i, round + 1)) } else { Verdict::Pass }
             })
             .collect();
-        let mut report = tokio::time::timeout(Duration::from_secs(60), flow.run()).await.expect("a deadlock").unwrap();
+        let mut report =
+            tokio::time::timeout(Duration::from_secs(60), flow.run()).await.expect("a deadlock").unwrap();
         let mut out = report.take(out);
         out.sort_unstable();
         assert_balanced(&report);
@@ -150,7 +155,9 @@ async fn a_panic_or_an_err_is_a_fault_of_one_record() {
     assert_balanced(&report);
     assert_eq!(report.take(good).len(), 996);
     let faults = report.faults();
-    let find = |text: &str| faults.iter().find(|f| f.reason.contains(text)).unwrap_or_else(|| panic!("no {text}: {faults:?}"));
+    let find = |text: &str| {
+        faults.iter().find(|f| f.reason.contains(text)).unwrap_or_else(|| panic!("no {text}: {faults:?}"))
+    };
     assert_eq!((find("seventeen").origin.as_str(), &*find("seventeen").operator), ("numbers #17", "panics"));
     assert!(find("seventeen").reason.contains("fates.rs:"), "{faults:?}");
     assert_eq!(find("forty").value, Some(40.into()));
@@ -236,7 +243,9 @@ impl Observer for Looker {
         tokio::spawn(async move {
             while let Some(run) = weak.upgrade() {
                 let snapshot = run.snapshot();
-                for (name, balance) in [("records", &snapshot.balances.records), ("roots", &snapshot.balances.roots)] {
+                for (name, balance) in
+                    [("records", &snapshot.balances.records), ("roots", &snapshot.balances.roots)]
+                {
                     if !balance.holds && balance.created > 0 {
                         seen.lock().unwrap().push(format!("{name}: {balance:?}"));
                     }
@@ -280,7 +289,11 @@ fn busy(flow: &Workflow, numbers: impl Iterator<Item = u64> + Send + 'static) {
         .filter(|n| n % 7 != 0)
         .model("half", Model::function(|n: &[u64]| n.iter().map(|n| n / 2).collect()))
         .gather(wholes, |n, parts| (n, parts.into_values().count()))
-        .handle_or_retry("odd", again, |&(n, _)| if n % 5 == 0 { Verdict::Retry(n + 1) } else { Verdict::Pass })
+        .handle_or_retry(
+            "odd",
+            again,
+            |&(n, _)| if n % 5 == 0 { Verdict::Retry(n + 1) } else { Verdict::Pass },
+        )
         .clone()
         .ignore();
 }

@@ -6,6 +6,11 @@ use serde_json::Value;
 /// A value that may travel in a stream: everything that is `Clone`, serialisable and safe to share between threads.
 ///
 /// There is nothing to implement: `#[derive(Clone, Serialize, Deserialize)]` is enough.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel in a stream",
+    label = "this stream's type lacks a derive",
+    note = "put `#[derive(Clone, serde::Serialize, serde::Deserialize)]` on `{Self}`"
+)]
 pub trait Data: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Data for T {}
@@ -45,7 +50,16 @@ const SHOWN_ENTRIES: usize = 16;
 const SHOWN_TEXT: usize = 400;
 
 fn shorten(json: &mut Value) {
+    if let Some(summary) = tensor_summary(json) {
+        *json = Value::String(summary);
+        return;
+    }
     match json {
+        Value::Number(number) if number.is_f64() => {
+            if let Some(rounded) = number.as_f64().map(four_digits).and_then(serde_json::Number::from_f64) {
+                *number = rounded;
+            }
+        }
         Value::Array(entries) => {
             let more = entries.len().saturating_sub(SHOWN_ENTRIES);
             entries.truncate(SHOWN_ENTRIES);
@@ -58,6 +72,26 @@ fn shorten(json: &mut Value) {
         Value::String(text) if text.len() > SHOWN_TEXT => *text = cut(text, SHOWN_TEXT),
         _ => {}
     }
+}
+
+/// `x` to four significant digits.
+fn four_digits(x: f64) -> f64 {
+    format!("{x:.3e}").parse().unwrap_or(x)
+}
+
+/// A tensor as `f32[1,8,8], 0 to 15.93`.
+fn tensor_summary(json: &Value) -> Option<String> {
+    let fields = json.as_object().filter(|fields| fields.len() == 2)?;
+    let shape: Vec<String> = fields.get("shape")?.as_array()?.iter().map(Value::to_string).collect();
+    let (dtype, values) = fields.get("data")?.as_object().filter(|data| data.len() == 1)?.iter().next()?;
+    let values = values.as_array()?.iter().filter_map(Value::as_f64);
+    let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+    let range = if least <= most {
+        format!(", {} to {}", four_digits(least), four_digits(most))
+    } else {
+        String::new()
+    };
+    Some(format!("{dtype}[{}]{range}", shape.join(",")))
 }
 
 fn cut(text: &str, limit: usize) -> String {
@@ -83,5 +117,8 @@ mod tests {
         let list = preview(&vec![1; 100], 1000);
         assert_eq!(list.as_array().map(Vec::len), Some(17), "{list}");
         assert_eq!(preview(&7, 50), serde_json::json!(7));
+        let tensor = crate::tensor::Tensor::vector(vec![0.5f32, 2.0]);
+        assert_eq!(preview(&tensor, 50), serde_json::json!("f32[2], 0.5 to 2"));
+        assert_eq!(preview(&1.23456789, 50), serde_json::json!(1.235));
     }
 }

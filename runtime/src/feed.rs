@@ -92,7 +92,9 @@ impl<T: Send + 'static> Feed<T> {
         let feed = Self::new(waker);
         let other = Arc::clone(&feed);
         let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || {
-            if let Err(panicked) = crate::guard::call(|| other.pump(make(), &clock)) {
+            let mut some = Vec::new();
+            if let Err(panicked) = crate::guard::call(|| other.pump(make(), &clock, &mut some)) {
+                other.put(some);
                 other.fail(format!("the source panicked: {}", panicked.0));
             }
             other.end();
@@ -110,14 +112,19 @@ impl<T: Send + 'static> Feed<T> {
 
     /// Hands over what the iterator gives: one record at a time while it is slow, since what it gave should be on its way
     /// while it works on the next, and in growing chunks while it is quick and promises more.
-    fn pump(&self, mut records: impl Iterator<Item = Read<T>>, clock: &Clock) {
+    ///
+    /// What it gave before it panicked is left in `some`.
+    fn pump(&self, mut records: impl Iterator<Item = Read<T>>, clock: &Clock, some: &mut Vec<Read<T>>) {
         let mut chunk = 1;
         loop {
             let begun = clock.now();
             let promised = records.size_hint().0.max(1);
-            let some: Vec<_> = records.by_ref().take(chunk.min(promised)).collect();
+            for _ in 0..chunk.min(promised) {
+                let Some(read) = records.next() else { break };
+                some.push(read);
+            }
             chunk = if clock.now() - begun < QUICK { (chunk * 2).min(CHUNK) } else { 1 };
-            if some.is_empty() || !self.put(some) {
+            if some.is_empty() || !self.put(std::mem::take(some)) {
                 return;
             }
         }

@@ -53,8 +53,11 @@ fn one(engine: &str, n: u64) -> Result<(), Box<dyn Error>> {
             .build()?
             .block_on(eddyline(n))?,
     };
-    let expected: u64 =
-        (0..n).map(|i| 3 * i + 1).filter(|x| !x.is_multiple_of(10)).map(|x| (x ^ 5) + 7).fold(0, u64::wrapping_add);
+    let expected: u64 = (0..n)
+        .map(|i| 3 * i + 1)
+        .filter(|x| !x.is_multiple_of(10))
+        .map(|x| (x ^ 5) + 7)
+        .fold(0, u64::wrapping_add);
     if sum != expected {
         return Err(format!("the sum is {sum}, it should be {expected}").into());
     }
