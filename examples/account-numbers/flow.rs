@@ -35,6 +35,17 @@ impl Mode {
         }
     }
 
+    /// Its name in `expected.json`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Mode::None => "none",
+            Mode::Drop => "detect_and_drop",
+            Mode::Heavy => "heavy_everywhere",
+            Mode::HeavyCorrected => "heavy_with_corrector",
+            Mode::Handlers => "light_with_handlers",
+        }
+    }
+
     /// Whether the first look is by the heavy model.
     pub fn begins_heavy(self) -> bool {
         matches!(self, Mode::Heavy | Mode::HeavyCorrected)

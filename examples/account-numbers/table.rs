@@ -74,7 +74,11 @@ pub async fn compare(count: u64, seeds: u64) -> Result<ExitCode, Box<dyn Error>>
     if let Some(report) = last {
         println!("the last run of *light with handlers*:\n{report}");
     }
-    Ok(check(&scores))
+    let mut kept = check(&scores);
+    if count * seeds >= MEASURED {
+        kept &= check_against_training(&scores)?;
+    }
+    Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Score {
@@ -132,7 +136,7 @@ async fn score(mode: Mode, count: u64, seed: u64) -> Result<(Score, Report), Box
 }
 
 /// Holds the table against what this example promises.
-fn check(scores: &[(Mode, Score)]) -> ExitCode {
+fn check(scores: &[(Mode, Score)]) -> bool {
     let of =
         |wanted: Mode| scores.iter().find(|(mode, _)| *mode == wanted).map(|(_, s)| *s).unwrap_or_default();
     let (heavy, corrected, handlers) = (of(Mode::Heavy), of(Mode::HeavyCorrected), of(Mode::Handlers));
@@ -144,5 +148,33 @@ fn check(scores: &[(Mode, Score)]) -> ExitCode {
     for (promise, kept) in promises {
         println!("{} {promise}", if kept { "✓" } else { "✗" });
     }
-    if promises.iter().all(|(_, kept)| *kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    promises.iter().all(|(_, kept)| *kept)
 }
+
+/// Holds the table against what `train.py` measured of the same policy, in another language and on other draws.
+fn check_against_training(scores: &[(Mode, Score)]) -> Result<bool, Box<dyn Error>> {
+    let expected: serde_json::Value = serde_json::from_str(include_str!("expected.json"))?;
+    let mut all = true;
+    for (mode, score) in scores {
+        for (measure, value, within) in [
+            ("exact", score.exact, NEAR),
+            ("undetected_wrong", score.undetected, NEAR),
+            ("heavy_calls", score.heavy_calls, 0.3),
+        ] {
+            let wanted = &expected["modes"][mode.key()][measure]["mean"];
+            if wanted.as_f64().is_none_or(|wanted| (value - wanted).abs() > within) {
+                println!("✗ {}: {measure} is {value:.3}, expected.json says {wanted}", mode.name());
+                all = false;
+            }
+        }
+    }
+    if all {
+        println!("✓ the table is as the training script measured it, within {NEAR}");
+    }
+    Ok(all)
+}
+
+/// Numbers in all from which the table is held against `expected.json`, and how near it must be: three standard errors of
+/// the reading that varies most.
+const MEASURED: u64 = 6000;
+const NEAR: f64 = 0.03;
