@@ -237,7 +237,8 @@ impl Cx<'_> {
 
     /// Ends a record as a fault: into quarantine, with its reason and what is known of its value.
     pub fn fault<T: Serialize>(&mut self, tag: &Tag, kind: FaultKind, reason: &str, value: Option<&T>) {
-        self.end(tag, if kind == FaultKind::Rejected { Fate::Rejected } else { Fate::Failed });
+        let rejected = matches!(kind, FaultKind::Rejected | FaultKind::RoundsSpent);
+        self.end(tag, if rejected { Fate::Rejected } else { Fate::Failed });
         let root = tag.trail.as_ref().and_then(|t| t.roots.first()).map_or(tag.id, |root| root.id());
         self.shared.faults.file(Fault {
             node: self.node.id,
