@@ -92,7 +92,7 @@ impl<T: Data> Operator for Batch<T> {
     }
 
     fn holding(&self) -> Holding {
-        Holding { parked: self.rows.len(), held: 0 }
+        Holding { parked: self.rows.len(), ..Holding::default() }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {

@@ -157,7 +157,8 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
                     back.push(again, tag);
                 } else {
                     counts.rejected += 1;
-                    cx.fault(&tag, FaultKind::RoundsSpent, "rounds spent", Some(&value));
+                    let reason = format!("still sent back after {} rounds", self.limit);
+                    cx.fault(&tag, FaultKind::RoundsSpent, &reason, Some(&value));
                 }
             }
         }

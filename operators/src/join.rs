@@ -182,7 +182,7 @@ where
     }
 
     fn holding(&self) -> Holding {
-        Holding { parked: self.left.arrivals.len() + self.right.arrivals.len(), held: 0 }
+        Holding { parked: self.left.arrivals.len() + self.right.arrivals.len(), ..Holding::default() }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {

@@ -40,6 +40,7 @@
 struct Readme;
 
 mod batch;
+mod csv_rows;
 mod feedback;
 mod filter;
 mod flat_map;

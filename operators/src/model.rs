@@ -12,12 +12,13 @@ use eddyline_runtime::{
     fault::FaultKind,
     graph::{Graph, Place},
     guard,
-    operator::{Cx, Holding, Operator, Waker},
+    operator::{Cx, Holding, Operator},
     ports::{Inlet, Outlet},
     record::{RecordId, Tag, Trail},
     serve::{Call, CallResult, ModelClient, Outcome, ServedModel, Work},
     tensor::{Tensor, TensorError},
     view::Role,
+    waker::Waker,
 };
 use parking_lot::Mutex;
 
@@ -218,13 +219,14 @@ impl<T: Data> Stream<T> {
         let graph = self.graph.clone();
         let mut spec = named_spec("model", Role::Model, name);
         let name = name.to_owned();
+        let place = model.place;
         match &model.code {
             Code::Onnx { file: Ok(onnx), .. } => spec.notes.push(short_file(onnx.file())),
             Code::Onnx { file: Err(_), .. } => {}
             Code::Function(_) => spec.notes.push("function".to_owned()),
         }
-        let runner = prepare(model, &name, &graph);
-        self.then(spec, move |start| ModelOp {
+        let (runner, wrong) = prepare(model, &name, &graph);
+        let made = self.then(spec, move |start| ModelOp {
             client: start.model(&name),
             code: runner,
             calls: HashMap::new(),
@@ -232,7 +234,11 @@ impl<T: Data> Stream<T> {
             next: 0,
             rows: 0,
             items: 0,
-        })
+        });
+        for (what, advice) in wrong {
+            graph.error(Some(made.port.node()), Some(place), what, advice);
+        }
+        made
     }
 }
 
@@ -240,43 +246,38 @@ fn short_file(path: &str) -> String {
     path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned()
 }
 
-/// Holds the model against its file, and declares it to the run. What is wrong is remembered in the graph.
-fn prepare<I, O>(model: Model<I, O>, name: &str, graph: &Graph) -> Runner<I, O> {
-    let place = Some(model.place);
+/// What is wrong with a model, and what to do about it.
+type Wrong = Vec<(String, &'static str)>;
+
+/// Holds the model against its file, and declares it to the run.
+fn prepare<I, O>(model: Model<I, O>, name: &str, graph: &Graph) -> (Runner<I, O>, Wrong) {
     match model.code {
         Code::Function(f) => {
             graph.declare_model(ServedModel::Function { name: name.to_owned() });
-            Runner::Function(f)
+            (Runner::Function(f), Wrong::new())
         }
-        Code::Onnx { file: Err(error), .. } => {
-            graph.error(
-                None,
-                place,
-                format!("model `{name}`: {error}"),
-                "give `Model::onnx` the path of a whole ONNX file",
-            );
-            Runner::Broken
-        }
+        Code::Onnx { file: Err(error), .. } => (
+            Runner::Broken,
+            vec![(format!("model `{name}`: {error}"), "give `Model::onnx` a whole ONNX file")],
+        ),
         Code::Onnx { file: Ok(onnx), inputs, output, before, after } => {
             let declare = |names: &[String]| names.iter().map(Declared::new).collect::<Vec<_>>();
-            let wrong = onnx.check(name, &declare(&inputs), &declare(std::slice::from_ref(&output)));
-            for mismatch in &wrong {
-                graph.error(
-                    None,
-                    place,
-                    mismatch.to_string(),
-                    "use the names that the file has in `.input(…)` and `.output(…)`",
-                );
-            }
+            let wrong: Wrong = onnx
+                .check(name, &declare(&inputs), &declare(std::slice::from_ref(&output)))
+                .iter()
+                .map(|mismatch| {
+                    (mismatch.to_string(), "use the file's names in `.input(…)` and `.output(…)`")
+                })
+                .collect();
             // Tensors travel in the file's order.
             let order: Option<Vec<usize>> =
                 onnx.inputs().iter().map(|spec| inputs.iter().position(|name| *name == spec.name)).collect();
             let (Some(order), Some(output), true) = (order, onnx.output_index(&output), wrong.is_empty())
             else {
-                return Runner::Broken;
+                return (Runner::Broken, wrong);
             };
             graph.declare_model(ServedModel::Onnx { name: name.to_owned(), model: onnx });
-            Runner::Onnx { before, after, order, output }
+            (Runner::Onnx { before, after, order, output }, wrong)
         }
     }
 }
@@ -548,7 +549,7 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
     }
 
     fn holding(&self) -> Holding {
-        Holding { parked: 0, held: self.rows }
+        Holding { held: self.rows, ..Holding::default() }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {

@@ -129,9 +129,21 @@ impl fmt::Display for Report {
                 )?;
             }
         }
-        for reason in last.faults.by_reason.iter().take(5) {
+        for (node, totals) in self.graph().nodes.iter().zip(&last.nodes) {
+            for fate in ["filtered", "dropped"] {
+                if let Some(n) = totals.ended.get(fate) {
+                    writeln!(f, "  {}: {n} {fate}", node.name)?;
+                }
+            }
+        }
+        let reasons = &last.faults.by_reason;
+        for reason in reasons.iter().take(SHOWN_REASONS) {
             let name = self.graph().nodes.get(reason.node as usize).map_or("", |node| node.name.as_str());
-            writeln!(f, "  {} × {} at {name}: {}", reason.count, reason.kind, reason.reason)?;
+            let (n, kind, why, first) = (reason.count, reason.kind, &reason.reason, &reason.first);
+            writeln!(f, "  {n} × {kind} at {name}: {why} (first: {first})")?;
+        }
+        if reasons.len() > SHOWN_REASONS {
+            writeln!(f, "  … and {} reasons more; `report.faults()` has all", reasons.len() - SHOWN_REASONS)?;
         }
         for hint in self.hints() {
             writeln!(f, "  note: {}\n        {}", hint.what, hint.advice)?;
@@ -139,6 +151,9 @@ impl fmt::Display for Report {
         Ok(())
     }
 }
+
+/// Reasons that a printed report shows.
+const SHOWN_REASONS: usize = 8;
 
 fn write_balance(f: &mut fmt::Formatter<'_>, what: &str, balance: &BalanceView) -> fmt::Result {
     let ends: Vec<String> = balance.ended.iter().map(|(fate, n)| format!("{n} {fate}")).collect();

@@ -80,6 +80,8 @@ impl<T> Children<T> {
 impl<T: Data> Stream<T> {
     /// Makes parts of each value; [`gather`](Stream::gather) puts them together again when each has arrived or ended.
     ///
+    /// `f` gives something owned, such as a `Vec`: end an iterator over the value with `.collect::<Vec<_>>()`.
+    ///
     /// ```
     /// # use eddyline::prelude::*;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
@@ -121,7 +123,8 @@ impl<T: Data> Stream<T> {
     /// Puts the parts of each scattered value together again: `f` gets the value and its parts in order, with those that
     /// ended on the way marked as such.
     ///
-    /// The value waits here until every part has arrived or ended.
+    /// The value waits here until every part has arrived or ended. A part that went another way, such as a `.clone()` of the
+    /// stream of parts, has ended when it has ended there.
     #[track_caller]
     pub fn gather<P: Data, U: Data>(
         self,
@@ -145,7 +148,7 @@ impl<T: Data> Stream<T> {
         let out = output.clone();
         let (parents, scope) = (gather.parents, gather.scope);
         graph.build_with(gather.node, move |_| {
-            let op = GatherOp { f, scope, families: HashMap::new(), parked: 0, types: Default::default() };
+            let op = GatherOp { f, scope, families: HashMap::new(), waiting: 0, types: Default::default() };
             (op, Two::new(parents.inlet(), children.inlet()), out.outlet())
         });
         Stream { graph, port: output }
@@ -196,7 +199,7 @@ struct GatherOp<P, C, U, F> {
     scope: Arc<Scope>,
     families: HashMap<RecordId, Pending<P, C>>,
     /// Parents that wait.
-    parked: usize,
+    waiting: usize,
     types: std::marker::PhantomData<fn() -> U>,
 }
 
@@ -230,7 +233,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
         else {
             return;
         };
-        self.parked -= 1;
+        self.waiting -= 1;
         let children = Children::new(arrived, &family.lost());
         match guard::call(|| (self.f)(value, children)) {
             Ok(made) => out.put_one(made, tag, cx),
@@ -271,7 +274,7 @@ where
             Side::Left(parents) => {
                 for (value, tag) in parents.into_rows() {
                     let id = tag.id;
-                    self.parked += 1;
+                    self.waiting += 1;
                     self.pending(id).parent = Some((value, tag));
                     self.put_if_whole(id, out, cx);
                 }
@@ -299,20 +302,13 @@ where
         self.put_complete(out, cx)
     }
 
-    fn flush(&mut self, out: &mut Outlet<U>, cx: &mut Cx<'_>) {
-        self.put_complete(out, cx);
-        let lost: Vec<RecordId> = self.families.keys().copied().collect();
-        for id in lost {
-            // Cannot happen while every part ends once. If one was lost all the same, its parent must not be.
-            if let Some(Pending { parent: Some((value, tag)), .. }) = self.families.remove(&id) {
-                self.parked -= 1;
-                cx.fault(&tag, FaultKind::Error, "a part of this record was lost on its way", Some(&value));
-            }
-        }
+    /// While parts are on their way, even on one that does not lead here.
+    fn is_open(&self) -> bool {
+        self.waiting > 0
     }
 
     fn holding(&self) -> Holding {
-        Holding { parked: self.parked, held: 0 }
+        Holding { waiting: self.waiting, ..Holding::default() }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {

@@ -22,6 +22,7 @@ use eddyline_runtime::{
 use futures::StreamExt;
 
 use crate::{
+    csv_rows::Rows,
     stream::{Stream, named_spec},
     workflow::Workflow,
 };
@@ -86,12 +87,7 @@ impl Workflow {
         let path = path.as_ref().to_owned();
         let spec = file_spec("csv", name, &path);
         let file = self.open(&path, &spec);
-        self.iterate(spec, move || {
-            let rows = file.map(|file| {
-                csv::ReaderBuilder::new().flexible(true).from_reader(file).into_deserialize::<T>()
-            });
-            rows.into_iter().flatten().map(move |row| row.map_err(|error| unreadable_row(&path, &error)))
-        })
+        self.iterate(spec, move || file.into_iter().flat_map(move |file| Rows::new(file, &path)))
     }
 
     /// Brings in the values of a file with one JSON value per line. A line that does not parse is a fault with its number; the
@@ -111,9 +107,9 @@ impl Workflow {
                         // It counts lines within the text that it was given, which is one.
                         let what = error.to_string();
                         let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
-                        let (file, column) = (file_name.display(), error.column());
                         Unreadable {
-                            reason: format!("{file} line {number} column {column}: {what}"),
+                            place: format!("{} line {number}", file_name.display()),
+                            reason: format!("column {}: {what}", error.column()),
                             raw: Some(text),
                         }
                     })
@@ -136,7 +132,11 @@ impl Workflow {
         };
         self.iterate(spec, move || {
             paths.into_iter().map(|path| {
-                Image::read(&path).map_err(|error| Unreadable { reason: error.to_string(), raw: None })
+                Image::read(&path).map_err(|error| Unreadable {
+                    place: path.display().to_string(),
+                    reason: error.why,
+                    raw: None,
+                })
             })
         })
     }
@@ -189,26 +189,12 @@ fn numbered_lines(file: Option<File>, path: &Path) -> impl Iterator<Item = Read<
     let lines = file.into_iter().flat_map(|file| BufReader::new(file).lines());
     lines.enumerate().map(move |(i, line)| match line {
         Ok(text) => Ok((i + 1, text)),
-        Err(error) => {
-            Err(Unreadable { reason: format!("{} line {}: {error}", path.display(), i + 1), raw: None })
-        }
+        Err(error) => Err(Unreadable {
+            place: format!("{} line {}", path.display(), i + 1),
+            reason: error.to_string(),
+            raw: None,
+        }),
     })
-}
-
-fn unreadable_row(path: &Path, error: &csv::Error) -> Unreadable {
-    let line = error.position().map(|position| format!(" line {}", position.line())).unwrap_or_default();
-    let what = match error.kind() {
-        csv::ErrorKind::Deserialize { err, .. } => match err.field() {
-            _ if *err.kind() == csv::DeserializeErrorKind::UnexpectedEndOfRow => {
-                "the row has too few columns".to_owned()
-            }
-            Some(field) => format!("column {}: {}", field + 1, err.kind()),
-            None => err.kind().to_string(),
-        },
-        csv::ErrorKind::Utf8 { err, .. } => format!("column {}: not UTF-8", err.field() + 1),
-        _ => error.to_string(),
-    };
-    Unreadable { reason: format!("{}{line}: {what}", path.display()), raw: None }
 }
 
 fn picture_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -250,7 +236,8 @@ impl<T: Data> Operator for Source<T> {
         let faults: Vec<RecordId> =
             bad.iter().enumerate().map(|(nth, (before, _))| ids[before + nth]).collect();
         for (id, (_, bad)) in faults.iter().zip(&bad) {
-            cx.fault(&Tag::plain(*id), FaultKind::Unreadable, &bad.reason, bad.raw.as_ref());
+            let place = if bad.place.is_empty() { cx.name().to_owned() } else { bad.place.clone() };
+            cx.fault_from(&Tag::plain(*id), FaultKind::Unreadable, &bad.reason, bad.raw.as_ref(), place);
         }
         let mut faults = faults.iter().peekable();
         ids.retain(|id| faults.next_if_eq(&id).is_none());

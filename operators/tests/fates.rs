@@ -332,3 +332,40 @@ async fn a_stop_counts_what_is_inside() {
     assert_eq!(report.snapshot().state, RunState::Stopped);
     assert!(report.records().in_flight > 0, "{report}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gather_waits_for_parts_that_went_another_way() {
+    for looped in [false, true] {
+        let flow = Workflow::new("aside");
+        let (numbers, again) = flow.source("numbers", 0..5).feedback("again", Rounds::at_most(1));
+        let (parts, wholes) = numbers.scatter(|n: &i32| vec![*n; 3]);
+        parts.clone().for_each(|_| std::thread::sleep(Duration::from_millis(2)));
+        let parts = parts.map(|n| n);
+        let out = if looped {
+            parts.gather(wholes, |n, _| n).handle_or_retry("judge", again, |n| Verdict::Retry(*n))
+        } else {
+            parts.handle_or_retry("judge", again, |_| Verdict::Pass).gather(wholes, |n, _| n)
+        };
+        let out = out.collect();
+        let mut report = flow.run().await.unwrap();
+        assert_balanced(&report);
+        assert_eq!(report.take(out).len(), if looped { 0 } else { 5 }, "{report}");
+        assert!(report.faults().iter().all(|fault| fault.kind == FaultKind::RoundsSpent), "{report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_operator_hands_on_what_it_has() {
+    let flow = Workflow::new("slow");
+    let slow = |n: u64| {
+        std::thread::sleep(Duration::from_millis(20));
+        n
+    };
+    flow.source("numbers", 0..).map(slow).ignore();
+    let (mut looker, ..) = looker();
+    looker.stop_after = Some(Duration::from_millis(400));
+    let report = flow.run_with(looker).await.unwrap();
+    // A batch of its 1,024 would take 20 s: it is asked for few records at a time, so that some are out long before.
+    assert!(report.roots().ended.contains_key("emitted"), "{report}");
+    assert!(report.is_balanced(), "{report}");
+}

@@ -13,12 +13,9 @@ use crate::{
     clock::Moment,
     node::{AnyNode, Next},
     operator::NodeCore,
-    run::{RunError, Shared},
+    shared::Shared,
+    waker::Work,
 };
-
-/// The one message of an operator's actor: look for work.
-#[derive(Clone, Copy, Debug)]
-pub struct Work;
 
 /// One node's actor.
 pub(crate) struct NodeActor;
@@ -118,7 +115,7 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(_, error) = event {
             // Our own fault, never the author's: her code runs under a guard. Stop rather than run on with a hole.
-            shared.fail(RunError::Actor { why: error.to_string() });
+            shared.fail(error.to_string());
         }
         Ok(())
     }

@@ -19,9 +19,9 @@ use crate::{
     batch::Batch,
     data::{self, Data},
     loops::Loop,
-    operator::Waker,
     record::{RecordId, Trail},
     view::{EdgeSnapshot, EdgeView},
+    waker::Waker,
 };
 
 /// Records that a forward edge holds unless it is told otherwise.

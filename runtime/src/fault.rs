@@ -56,7 +56,8 @@ impl FaultKind {
                 "a handler's verdict; look at the values and decide whether the rule is right"
             }
             FaultKind::RoundsSpent => {
-                "give the feedback more rounds, or let the handler decide when `seen.rounds_left` is 0"
+                "give the feedback more rounds, or decide when none are left: \
+                 `.handle_or_retry_with(name, key, by(|value, seen| …))` sees `seen.rounds_left`"
             }
             FaultKind::Error => "your code returned an Err for this record; mend the data or the code",
             FaultKind::Panic => {
@@ -112,7 +113,8 @@ struct Log {
     total: u64,
     kept: Vec<Fault>,
     recent: VecDeque<Fault>,
-    reasons: HashMap<(u32, FaultKind, Arc<str>), u64>,
+    /// How often, and the first record.
+    reasons: HashMap<(u32, FaultKind, Arc<str>), (u64, String)>,
 }
 
 impl FaultLog {
@@ -120,11 +122,9 @@ impl FaultLog {
         let mut log = self.state.lock();
         log.total += 1;
         let key = (fault.node, fault.kind, Arc::clone(&fault.reason));
-        if log.reasons.len() < REASONS || log.reasons.contains_key(&key) {
-            *log.reasons.entry(key).or_default() += 1;
-        } else {
-            *log.reasons.entry((fault.node, fault.kind, "other reasons".into())).or_default() += 1;
-        }
+        let known = log.reasons.len() < REASONS || log.reasons.contains_key(&key);
+        let key = if known { key } else { (fault.node, fault.kind, "other reasons".into()) };
+        log.reasons.entry(key).or_insert_with(|| (0, fault.origin.clone())).0 += 1;
         if log.recent.len() == SHOWN {
             log.recent.pop_front();
         }
@@ -149,11 +149,12 @@ impl FaultLog {
         let mut by_reason: Vec<ReasonView> = log
             .reasons
             .iter()
-            .map(|((node, kind, reason), &count)| ReasonView {
+            .map(|((node, kind, reason), (count, first))| ReasonView {
                 node: *node,
                 kind: kind.name(),
                 reason: reason.to_string(),
-                count,
+                first: first.clone(),
+                count: *count,
                 advice: kind.advice().to_owned(),
             })
             .collect();

@@ -8,12 +8,14 @@ use std::{sync::Arc, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::{clock::Clock, operator::Waker};
+use crate::{clock::Clock, waker::Waker};
 
 /// Something that could not be read: a row that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Where and why: `rows.csv line 17: field amount: invalid digit`.
+    /// Where: `rows.csv line 17`. Empty where the source says no more than its name.
+    pub place: String,
+    /// Why: ``column 2 `amount`: invalid float literal``. Equal reasons are counted together.
     pub reason: String,
     /// The raw text, where there is any.
     pub raw: Option<String>,
@@ -107,7 +109,7 @@ impl<T: Send + 'static> Feed<T> {
     }
 
     fn fail(&self, reason: String) {
-        self.put(vec![Err(Unreadable { reason, raw: None })]);
+        self.put(vec![Err(Unreadable { place: String::new(), reason, raw: None })]);
     }
 
     /// Hands over what the iterator gives: one record at a time while it is slow, since what it gave should be on its way

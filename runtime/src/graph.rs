@@ -21,11 +21,12 @@ use crate::{
     edge::{AnyEdge, Edge, EdgeInfo},
     loops::Loop,
     node::{AnyNode, Node},
-    operator::{Meters, NodeCore, Operator, Waker},
+    operator::{Meters, NodeCore, Operator},
     ports::Port,
     record::FeedbackId,
     serve::{ModelClient, ServedModel, Serving},
     view::{GraphView, NodeView, ProblemView, Role},
+    waker::Waker,
 };
 
 /// Where in the author's code something was written.
@@ -303,6 +304,11 @@ impl Graph {
     pub fn check(&self) -> Vec<BuildError> {
         let inner = self.inner.lock();
         let mut errors = inner.errors.clone();
+        for error in errors.iter_mut().filter(|error| error.node.is_none()) {
+            // Found before the node was added: it is the one that was written at the same place.
+            let here = |def: &Def| error.place == Some(def.spec.place);
+            error.node = inner.nodes.iter().position(here).map(|node| node as u32);
+        }
         let mut report = |node: u32, what: String, advice: &str| {
             let place = Some(inner.nodes[node as usize].spec.place);
             errors.push(BuildError { node: Some(node), place, what, advice: advice.to_owned() });

@@ -22,8 +22,10 @@ pub struct Image {
 #[derive(Debug, Error)]
 #[error("the picture {path} cannot be read: {why}; it must be a whole PNG or JPEG file")]
 pub struct ImageError {
-    path: String,
-    why: String,
+    /// The file.
+    pub path: String,
+    /// What the decoder says.
+    pub why: String,
 }
 
 impl Image {

@@ -40,7 +40,9 @@ pub mod record;
 pub mod run;
 pub mod scope;
 pub mod serve;
+mod shared;
 pub mod tensor;
 pub mod view;
+pub mod waker;
 
 pub use data::Data;

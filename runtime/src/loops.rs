@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::{operator::Waker, view::LoopSnapshot};
+use crate::{view::LoopSnapshot, waker::Waker};
 
 /// Permits of a loop unless it is told otherwise.
 pub const DEFAULT_PERMITS: usize = 4096;
@@ -33,8 +33,10 @@ struct State {
     used: usize,
     /// Per member: records that wait for a permit.
     overflow: Vec<usize>,
-    /// Per member: records in its state, without permits.
+    /// Per member: records in its state, without permits, that a flush lets go of.
     parked: Vec<usize>,
+    /// Per member: records in its state, without permits, that go on by themselves.
+    waiting_for_others: Vec<usize>,
     /// Edges from outside that may still bring records.
     open_inputs: usize,
     /// The member that is to let go of its parked records.
@@ -53,6 +55,8 @@ pub(crate) struct Change {
     pub overflow: usize,
     /// Its parked records after the step.
     pub parked: usize,
+    /// Its records after the step that wait for others to end.
+    pub waiting: usize,
     /// Edges from outside that it found finished.
     pub inputs_finished: usize,
     /// Whether it did the flush that it was asked for.
@@ -72,6 +76,7 @@ impl Loop {
             used: 0,
             overflow: vec![0; n],
             parked: vec![0; n],
+            waiting_for_others: vec![0; n],
             open_inputs,
             flushing: None,
             waiting: Vec::new(),
@@ -128,6 +133,7 @@ impl Loop {
             state.used -= change.released;
             state.overflow[member] = change.overflow;
             state.parked[member] = change.parked;
+            state.waiting_for_others[member] = change.waiting;
             state.open_inputs -= change.inputs_finished;
             if change.flushed && state.flushing == Some(member) {
                 state.flushing = None;
@@ -141,11 +147,17 @@ impl Loop {
             }
             let quiet = state.open_inputs == 0 && state.used == 0 && state.overflow.iter().all(|&n| n == 0);
             if quiet && !state.closed && state.flushing.is_none() {
+                let waits = |m: usize| state.waiting_for_others[m] > 0;
+                // One that was woken because its last part has ended commits when it has put out the whole.
+                let about_to_go_on = (0..self.wakers.len()).any(|m| waits(m) && self.wakers[m].is_pending());
                 match state.parked.iter().position(|&n| n > 0) {
+                    _ if about_to_go_on => {}
                     Some(next) => {
                         state.flushing = Some(next);
                         wake.push(next);
                     }
+                    // Their parts are outside of the loop, or parked there.
+                    None if (0..self.wakers.len()).any(waits) => {}
                     None => {
                         state.closed = true;
                         wake = (0..self.wakers.len()).collect();
@@ -196,6 +208,19 @@ mod tests {
         l.commit(0, Change { inputs_finished: 1, ..Change::default() });
         assert!(l.asks_to_flush(1) && !l.is_closed());
         l.commit(1, Change { flushed: true, ..Change::default() });
+        assert!(l.is_closed());
+    }
+
+    #[test]
+    fn what_waits_for_its_parts_is_not_flushed_and_keeps_it_open() {
+        let l = two_members(4);
+        assert_eq!(l.admit(0, 1), 1);
+        l.commit(0, Change { inputs_finished: 1, waiting: 1, ..Change::default() });
+        l.commit(1, Change { released: 1, parked: 2, ..Change::default() });
+        assert!(l.asks_to_flush(1) && !l.asks_to_flush(0));
+        l.commit(1, Change { flushed: true, ..Change::default() });
+        assert!(!l.is_closed() && !l.asks_to_flush(0));
+        l.commit(0, Change::default());
         assert!(l.is_closed());
     }
 }

@@ -4,15 +4,19 @@
 //! room. Nodes belong to the run and not to their actors, so that what is inside can be counted at any time and outlives an
 //! actor.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use crate::{
+    batch::MAX_ROWS,
     clock::Moment,
     loops::{Change, Loop},
     operator::{Cx, NodeCore, Operator, Stats},
     ports::{Inputs, Outputs},
     record::{RecordId, Trail},
-    run::Shared,
+    shared::Shared,
 };
 
 /// What an actor does after a step.
@@ -44,7 +48,14 @@ pub(crate) struct Node<Op: Operator> {
     /// Its loop and its place there.
     inside: Option<(Arc<Loop>, usize)>,
     flushed: bool,
+    /// Most rows of a step: few where the author's code is slow, so that a stop, a snapshot and the next operator do not wait.
+    most: usize,
 }
+
+/// A step that took longer than this took too many rows…
+const SLOW: Duration = Duration::from_millis(4);
+/// …and one that took less could have taken more.
+const QUICK: Duration = Duration::from_millis(1);
 
 impl<Op: Operator> Node<Op> {
     pub fn new(
@@ -54,7 +65,7 @@ impl<Op: Operator> Node<Op> {
         outputs: Op::Out,
         inside: Option<(Arc<Loop>, usize)>,
     ) -> Self {
-        Self { core, op, inputs, outputs, inside, flushed: false }
+        Self { core, op, inputs, outputs, inside, flushed: false, most: 1 }
     }
 
     /// Sends what waits and commits what the step changed.
@@ -80,6 +91,7 @@ impl<Op: Operator> Node<Op> {
                 released: available - sending,
                 overflow: waiting - sending,
                 parked: holding.parked,
+                waiting: holding.waiting,
                 inputs_finished,
                 flushed,
             },
@@ -94,7 +106,7 @@ impl<Op: Operator> AnyNode for Node<Op> {
         let begun = shared.clock.now();
         let inside = self.inside.clone();
         let place = inside.as_ref().map(|(loop_, member)| (loop_.as_ref(), *member));
-        let mut cx = Cx { node: &core, shared, inside: place, permits: 0 };
+        let mut cx = Cx { node: &core, shared, inside: place, most: self.most, permits: 0 };
         let held = self.op.holding().held;
 
         if self.inside.is_none() {
@@ -140,11 +152,19 @@ impl<Op: Operator> AnyNode for Node<Op> {
         let permits = cx.permits;
         self.settle(permits, held, asked, taken);
         if busy {
-            Stats::add(&core.stats.busy_ns, (shared.clock.now() - begun).as_nanos() as u64);
+            let took = shared.clock.now() - begun;
+            Stats::add(&core.stats.busy_ns, took.as_nanos() as u64);
+            if taken {
+                self.most = match took {
+                    _ if took > SLOW => (self.most / 2).max(1),
+                    _ if took < QUICK => (self.most * 2).min(MAX_ROWS),
+                    _ => self.most,
+                };
+            }
         }
 
         let holding = self.op.holding();
-        let kept = holding.parked + holding.held + self.outputs.waiting_inside();
+        let kept = holding.parked + holding.waiting + holding.held + self.outputs.waiting_inside();
         if ended && self.flushed && kept == 0 && !self.outputs.is_blocked() {
             self.outputs.close();
             core.stats.done.store(true, Ordering::Relaxed);
@@ -164,6 +184,6 @@ impl<Op: Operator> AnyNode for Node<Op> {
 
     fn kept(&self) -> (usize, usize) {
         let holding = self.op.holding();
-        (holding.parked + holding.held, self.outputs.waiting_inside())
+        (holding.parked + holding.waiting + holding.held, self.outputs.waiting_inside())
     }
 }

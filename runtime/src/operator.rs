@@ -5,15 +5,13 @@
 //! around it. Through its [`Cx`] an operator gives every record that does not go on its one end.
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use ractor::ActorRef;
 use serde::Serialize;
 
 use crate::{
-    actor::Work,
     clock::{Clock, Moment},
     data,
     fate::{Fate, Tally},
@@ -21,9 +19,10 @@ use crate::{
     loops::Loop,
     ports::{Inputs, Outputs},
     record::{RecordId, Root, Tag, Trail},
-    run::Shared,
     scope::Membership,
+    shared::Shared,
     view::{ModelCounts, VerdictCounts},
+    waker::Waker,
 };
 
 /// A step of the dataflow. Called by one actor at a time; never waits.
@@ -63,7 +62,7 @@ pub trait Operator: Send + 'static {
         true
     }
 
-    /// Whether it may bring records by itself: a source that is not at its end.
+    /// Whether it may bring records by itself: a source that is not at its end, a gather whose parts are still on their way.
     fn is_open(&self) -> bool {
         false
     }
@@ -77,46 +76,12 @@ pub trait Operator: Send + 'static {
 /// How many records an operator keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holding {
-    /// Waiting for other records, without a permit: a join's rows, a gather's parents.
+    /// Waiting for other records, without a permit, and let go of in [`flush`](Operator::flush): a join's rows.
     pub parked: usize,
+    /// Waiting for records that exist, without a permit, and going on by itself when they have ended: a gather's parents.
+    pub waiting: usize,
     /// Being worked on; these keep their permits: a model's calls.
     pub held: usize,
-}
-
-/// Wakes an actor: posts it one piece of work unless one is pending already.
-#[derive(Debug, Default)]
-pub struct Waker {
-    pending: AtomicBool,
-    actor: OnceLock<ActorRef<Work>>,
-}
-
-impl Waker {
-    /// A waker whose actor is not there yet.
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    /// Makes the actor look for work.
-    pub fn wake(&self) {
-        if !self.pending.swap(true, Ordering::AcqRel)
-            && let Some(actor) = self.actor.get()
-        {
-            // An actor that has ended needs no waking.
-            let _ = actor.cast(Work);
-        }
-    }
-
-    pub(crate) fn attach(&self, actor: ActorRef<Work>) {
-        let _ = self.actor.set(actor);
-        self.pending.store(false, Ordering::Release);
-        self.wake();
-    }
-
-    pub(crate) fn taken(&self) {
-        self.pending.store(false, Ordering::Release);
-        // Whoever filed something before this saw `pending`; what it filed must be seen by the step that follows.
-        std::sync::atomic::fence(Ordering::SeqCst);
-    }
 }
 
 /// The constant part and the counters of one node.
@@ -167,6 +132,8 @@ pub struct Cx<'a> {
     pub(crate) shared: &'a Shared,
     /// Its loop and its place there, if it is in one.
     pub(crate) inside: Option<(&'a Loop, usize)>,
+    /// Most rows to take in this step.
+    pub(crate) most: usize,
     /// Permits that came with the records taken in this step.
     pub(crate) permits: usize,
 }
@@ -237,16 +204,29 @@ impl Cx<'_> {
 
     /// Ends a record as a fault: into quarantine, with its reason and what is known of its value.
     pub fn fault<T: Serialize>(&mut self, tag: &Tag, kind: FaultKind, reason: &str, value: Option<&T>) {
+        let root = tag.trail.as_ref().and_then(|t| t.roots.first()).map_or(tag.id, |root| root.id());
+        let origin = self.shared.origin_of(root);
+        self.fault_from(tag, kind, reason, value, origin);
+    }
+
+    /// The same where more is known of the origin than source and number.
+    pub fn fault_from<T: Serialize>(
+        &mut self,
+        tag: &Tag,
+        kind: FaultKind,
+        reason: &str,
+        value: Option<&T>,
+        origin: String,
+    ) {
         let rejected = matches!(kind, FaultKind::Rejected | FaultKind::RoundsSpent);
         self.end(tag, if rejected { Fate::Rejected } else { Fate::Failed });
-        let root = tag.trail.as_ref().and_then(|t| t.roots.first()).map_or(tag.id, |root| root.id());
         self.shared.faults.file(Fault {
             node: self.node.id,
             operator: Arc::clone(&self.node.name),
             kind,
             reason: reason.into(),
             record: tag.id,
-            origin: self.shared.origin_of(root),
+            origin,
             rounds: tag.rounds(),
             value: value.map(|v| data::preview(v, 4000)),
             at: self.shared.clock.now(),

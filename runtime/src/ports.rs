@@ -94,13 +94,13 @@ impl<T: Data> Inputs for Inlet<T> {
             let edge = &self.lanes[i].edge;
             let batch = match (cx.inside, edge.inside()) {
                 (Some((loop_, member)), None) => {
-                    let waiting = edge.len().min(MAX_ROWS);
+                    let waiting = edge.len().min(cx.most);
                     let admitted = if waiting == 0 { 0 } else { loop_.admit(member, waiting) };
                     cx.permits += admitted;
                     if admitted == 0 { None } else { edge.take(admitted) }
                 }
                 (inside, _) => {
-                    let batch = edge.take(MAX_ROWS);
+                    let batch = edge.take(cx.most);
                     if inside.is_some() {
                         cx.permits += batch.as_ref().map_or(0, Batch::len);
                     }

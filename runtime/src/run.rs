@@ -1,32 +1,33 @@
 //! A run: from a whole graph to its last record.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use eddyline_planner::Plan;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use ractor::{Actor, ActorRef};
 use thiserror::Error;
-use tokio::sync::Notify;
 
 use crate::{
     actor::{NodeSlot, Supervisor},
     clock::Clock,
     edge::AnyEdge,
-    fault::{Fault, FaultLog},
+    fate::Fate,
+    fault::Fault,
     graph::{BuildError, BuildErrors, Graph},
     guard,
     loops::{DEFAULT_PERMITS, Loop},
     observer::{Ending, Observer, ObserverError, Watch},
     operator::NodeCore,
     serve::Serving,
+    shared::Shared,
     view::{BalanceView, Balances, GraphView, NodeSnapshot, ProblemView, Role, RunState, Snapshot},
 };
 
@@ -81,56 +82,6 @@ pub struct Summary {
     pub last: Snapshot,
     /// The quarantine: every fault that was kept whole.
     pub faults: Vec<Fault>,
-}
-
-/// What all actors of a run share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub clock: Clock,
-    pub next_id: AtomicU64,
-    pub faults: FaultLog,
-    /// Read by every step, written by a barrier: nothing moves while the balances are counted.
-    pub gate: RwLock<()>,
-    draining: AtomicBool,
-    stopped: AtomicBool,
-    open_nodes: AtomicUsize,
-    over: Notify,
-    failure: Mutex<Option<RunError>>,
-    sources: HashMap<u32, Arc<str>>,
-}
-
-impl Shared {
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    pub fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
-    }
-
-    pub fn node_done(&self) {
-        if self.open_nodes.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.over.notify_one();
-        }
-    }
-
-    pub fn fail(&self, error: RunError) {
-        self.failure.lock().get_or_insert(error);
-        self.stop();
-    }
-
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-        self.over.notify_one();
-    }
-
-    /// A source record for people: `numbers #17`.
-    pub fn origin_of(&self, root: crate::record::RecordId) -> String {
-        match root.source().and_then(|node| self.sources.get(&node)) {
-            Some(name) => format!("{name} #{}", root.seq()),
-            None => format!("record {root:?}"),
-        }
-    }
 }
 
 /// The live part of a run.
@@ -205,7 +156,7 @@ impl Handle {
 
         loop {
             tokio::select! {
-                () = live.shared.over.notified() => break,
+                () = live.shared.over() => break,
                 Ok(()) = tokio::signal::ctrl_c(), if options.ctrl_c => {
                     if self.interrupted.swap(true, Ordering::Relaxed) {
                         self.stop();
@@ -219,14 +170,14 @@ impl Handle {
         live.serving.stop().await;
         supervisor.stop(None);
         self.over_at.get_or_init(|| self.clock.now_us());
-        let failure = live.shared.failure.lock().take();
+        let failure = live.shared.failure();
         *self.state.lock() = match (&failure, live.shared.is_stopped()) {
             (Some(_), _) => RunState::Failed,
             (None, true) => RunState::Stopped,
             (None, false) => RunState::Finished,
         };
         if let Some(failure) = failure {
-            return Err(failure);
+            return Err(RunError::Actor { why: failure });
         }
         // Nothing moves any more, or only the step that a stop found under way: wait for it.
         drop(live.shared.gate.write());
@@ -257,18 +208,8 @@ impl Handle {
     async fn start(&self, options: &RunOptions, serving: Serving) -> Result<(&Live, ActorRef<()>), RunError> {
         let built = self.graph.build(options.permits, &self.clock, &serving);
         let sources = built.nodes.iter().filter(|(_, role, _)| *role == Role::Source);
-        let shared = Arc::new(Shared {
-            clock: self.clock.clone(),
-            next_id: AtomicU64::new(0),
-            faults: FaultLog::default(),
-            gate: RwLock::new(()),
-            draining: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
-            open_nodes: AtomicUsize::new(built.nodes.len()),
-            over: Notify::new(),
-            failure: Mutex::default(),
-            sources: sources.map(|(core, _, _)| (core.id, Arc::clone(&core.name))).collect(),
-        });
+        let sources = sources.map(|(core, _, _)| (core.id, Arc::clone(&core.name))).collect();
+        let shared = Shared::new(self.clock.clone(), built.nodes.len(), sources);
         let nodes: Vec<(NodeSlot, Role)> = built
             .nodes
             .into_iter()
@@ -315,7 +256,7 @@ impl Watch for Handle {
 
     fn drain(&self) {
         let Some(live) = self.live.get() else { return };
-        live.shared.draining.store(true, Ordering::Relaxed);
+        live.shared.drain();
         let mut state = self.state.lock();
         if *state == RunState::Running {
             *state = RunState::Draining;
@@ -353,6 +294,9 @@ impl Live {
         snapshot.loops = self.loops.iter().map(|loop_| loop_.snapshot()).collect();
         snapshot.faults = self.shared.faults.view();
         snapshot.devices = self.serving.devices();
+        if snapshot.state == RunState::Finished {
+            snapshot.hints.extend(nothing_came_out(&snapshot.balances.roots));
+        }
         for ((slot, _), node) in self.nodes.iter().zip(&snapshot.nodes) {
             if let Some(hint) = never_fires(&slot.core, node) {
                 snapshot.hints.push(hint);
@@ -416,6 +360,21 @@ fn node_snapshot(slot: &NodeSlot) -> NodeSnapshot {
         verdicts: *slot.core.meters.verdicts.lock(),
         model: slot.core.meters.model.lock().clone(),
     }
+}
+
+fn nothing_came_out(roots: &BalanceView) -> Option<ProblemView> {
+    let out =
+        roots.ended.contains_key(Fate::Emitted.name()) || roots.ended.contains_key(Fate::Absorbed.name());
+    (roots.created > 0 && !out).then(|| {
+        let ends: Vec<String> = roots.ended.iter().map(|(fate, n)| format!("{n} {fate}")).collect();
+        ProblemView {
+            node: None,
+            location: String::new(),
+            what: format!("nothing reached a sink: of {} source records {}", roots.created, ends.join(", ")),
+            advice: "look at the faults by reason, and at where the counts along the graph fall to 0"
+                .to_owned(),
+        }
+    })
 }
 
 fn never_fires(core: &NodeCore, node: &NodeSnapshot) -> Option<ProblemView> {

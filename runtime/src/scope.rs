@@ -10,7 +10,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use crate::{fate::Fate, operator::Waker, record::RecordId};
+use crate::{fate::Fate, record::RecordId, waker::Waker};
 
 /// One scatter–gather pair of a graph.
 #[derive(Debug)]

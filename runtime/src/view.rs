@@ -144,8 +144,15 @@ pub struct Balances {
     pub roots: BalanceView,
 }
 
+impl Default for BalanceView {
+    /// Before the first count: nothing came to be, and nothing is missing.
+    fn default() -> Self {
+        Self { created: 0, ended: BTreeMap::new(), in_flight: 0, holds: true }
+    }
+}
+
 /// `created = Σ ended + in flight`. What is in flight is counted where it is, never computed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BalanceView {
     /// Records that came to be.
     pub created: u64,
@@ -260,6 +267,8 @@ pub struct ReasonView {
     pub kind: &'static str,
     /// The reason in words.
     pub reason: String,
+    /// The first record that it was given for.
+    pub first: String,
     /// How often.
     pub count: u64,
     /// What to do about it.

@@ -301,6 +301,7 @@ fn faults(seconds: f64) -> FaultsView {
             node,
             kind,
             reason: reason.into(),
+            first: "numbers #3".into(),
             count: (roots * share) as u64,
             advice: advice.into(),
         })

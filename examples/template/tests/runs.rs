@@ -17,7 +17,7 @@ fn every_row_is_named_or_put_aside_with_a_reason() {
     assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
 
     assert!(said.contains("balance ✓ 150 roots"), "{said}");
-    assert!(said.contains("1 × unreadable at flowers: flowers.csv line 32: column 4"), "{said}");
+    assert!(said.contains("1 × unreadable at flowers: column 4 `petal_width`: invalid float literal (first: flowers.csv line 32)"), "{said}");
     assert!(said.contains("1 × rejected at plausible: no iris has so long a petal"), "{said}");
     assert!(said.contains("12 × rejected at plausible: less than 60 % certain"), "{said}");
     assert!(said.contains("135 of 136 flowers in named.csv are what the botanist says"), "{said}");

@@ -32,7 +32,7 @@ export interface NodeNow {
 
 export interface EdgeNow { records: number; queued: number }
 export interface LoopNow { nodes: number[]; names: string[]; permits: number; used: number }
-export interface Reason { node: number; kind: string; reason: string; count: number; advice: string }
+export interface Reason { node: number; kind: string; reason: string; first: string; count: number; advice: string }
 export interface Fault { at_us: number; node: number; kind: string; reason: string; record: string; value: unknown }
 
 export interface Reservation {

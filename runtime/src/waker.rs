@@ -1,0 +1,53 @@
+//! How an actor learns that there is something to do.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use ractor::ActorRef;
+
+/// The one message of a node's actor: look for work.
+#[derive(Clone, Copy, Debug)]
+pub struct Work;
+
+/// Wakes an actor: posts it one piece of work unless one is pending already.
+#[derive(Debug, Default)]
+pub struct Waker {
+    pending: AtomicBool,
+    actor: OnceLock<ActorRef<Work>>,
+}
+
+impl Waker {
+    /// A waker whose actor is not there yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Makes the actor look for work.
+    pub fn wake(&self) {
+        if !self.pending.swap(true, Ordering::AcqRel)
+            && let Some(actor) = self.actor.get()
+        {
+            // An actor that has ended needs no waking.
+            let _ = actor.cast(Work);
+        }
+    }
+
+    pub(crate) fn attach(&self, actor: ActorRef<Work>) {
+        let _ = self.actor.set(actor);
+        self.pending.store(false, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the actor is about to look for work.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn taken(&self) {
+        self.pending.store(false, Ordering::Release);
+        // Whoever filed something before this saw `pending`; what it filed must be seen by the step that follows.
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
+}
