@@ -64,6 +64,11 @@ impl Actor for NodeActor {
         };
         match next {
             Next::Again => slot.core.waker.wake(),
+            Next::AgainLater => {
+                slot.core.waker.wake();
+                // Whoever this step woke is next on this thread, and no other thread can take it from here.
+                tokio::task::yield_now().await;
+            }
             Next::Idle(None) => {}
             Next::Idle(Some(at)) => {
                 let now = shared.clock.now();

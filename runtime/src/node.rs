@@ -24,6 +24,8 @@ use crate::{
 pub(crate) enum Next {
     /// There may be more to do at once.
     Again,
+    /// There may be more to do, but the step was long: others first.
+    AgainLater,
     /// Nothing to do until woken, at the latest at this time.
     Idle(Option<Moment>),
     /// All is done; never call again.
@@ -151,9 +153,11 @@ impl<Op: Operator> AnyNode for Node<Op> {
 
         let permits = cx.permits;
         self.settle(permits, held, asked, taken);
+        let mut slow = false;
         if busy {
             let took = shared.clock.now() - begun;
             Stats::add(&core.stats.busy_ns, took.as_nanos() as u64);
+            slow = took > QUICK;
             if taken {
                 self.most = match took {
                     _ if took > SLOW => (self.most / 2).max(1),
@@ -174,7 +178,13 @@ impl<Op: Operator> AnyNode for Node<Op> {
             core.stats.blocked.store(true, Ordering::Relaxed);
             return Next::Idle(None);
         }
-        if busy || asked { Next::Again } else { Next::Idle(self.op.next_wake()) }
+        if slow {
+            Next::AgainLater
+        } else if busy || asked {
+            Next::Again
+        } else {
+            Next::Idle(self.op.next_wake())
+        }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
