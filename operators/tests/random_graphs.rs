@@ -185,6 +185,7 @@ struct Builder {
     names: usize,
     panics: bool,
     outputs: Vec<Output<u64>>,
+    aside: bool,
 }
 
 impl Builder {
@@ -283,9 +284,16 @@ impl Builder {
             Op::Join(salt) => {
                 let a = self.author(salt);
                 let other = stream.clone().map(move |x| or_panic(a.draw(x))).named(&self.name("other"));
-                let joined =
-                    stream.join(other, Duration::from_secs(1000), |x| x % 64, |x| x % 64).named(&name);
-                let stream = joined.map(|(a, b)| mix(a, b)).named(&self.name("pair"));
+                // A gather inside a loop waits for parts that went aside, and so for the time of a join that keeps them.
+                let within = if self.aside { Duration::from_millis(20) } else { Duration::from_secs(1000) };
+                let joined = stream.join(other, within, |x| x % 64, |x| x % 64).named(&name);
+                // Joins in a loop make ever more of what they made.
+                let mut budget = 500;
+                let pairs = joined.flat_map(move |(a, b)| {
+                    budget -= i32::from(budget > 0);
+                    (budget > 0).then(|| mix(a, b))
+                });
+                let stream = pairs.named(&self.name("pair"));
                 Line { stream, from: (self.lead(from, Step::Through), 0) }
             }
             Op::Clone(ref left, ref right) => {
@@ -296,7 +304,9 @@ impl Builder {
             }
             Op::Aside(ref ops) => {
                 let other = Line { stream: stream.clone(), from };
+                let before = std::mem::replace(&mut self.aside, true);
                 let other = self.all(ops, other);
+                self.aside = before;
                 self.sink(other);
                 Line { stream, from }
             }
@@ -354,6 +364,7 @@ fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Sequential
         names: 0,
         panics: case.panics,
         outputs: Vec::new(),
+        aside: false,
     };
     let source = builder.model.add(Step::Through);
     let stream = flow.source("numbers", (0..records as u64).map(|n| mix(n, 99)));

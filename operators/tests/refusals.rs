@@ -251,7 +251,12 @@ async fn a_plan_that_does_not_fit() {
     flow.source("numbers", [1])
         .model("double", Model::function(|n: &[i32]| n.iter().map(|n| n * 2).collect()))
         .ignore();
-    refused_once(flow, &["double", "plan"]).await;
+    refused_once(flow, &["refusals.rs:", "the plan does not place the model `double`", "[model.double]"])
+        .await;
+
+    let strange = "[kind.c]\nengine = \"cpu\"\ndevices = [\"c\"]\n[model.double]\nbatch = 4\npool = [\"d\"]";
+    let bad = Plan::from_toml(strange, "plan.toml").unwrap_err().to_string();
+    assert!(bad.contains("plan.toml") && bad.contains("no device `d`; the cluster has `c`"), "{bad}");
 }
 
 #[tokio::test]

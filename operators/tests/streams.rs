@@ -107,3 +107,17 @@ async fn a_model_in_a_loop_with_one_permit_does_not_wait_for_a_full_batch() {
     let mut report = run.await.expect("it waits for ever").unwrap();
     assert_eq!(report.take(out).len(), 50);
 }
+
+#[tokio::test]
+async fn a_scan_keeps_its_state_past_a_value_on_which_it_panics() {
+    let flow = Workflow::new("scan");
+    let sums = flow.source("numbers", 1..=5).scan(0, |sum, n| {
+        assert!(n != 3, "three");
+        *sum += n;
+        *sum
+    });
+    let out = sums.collect();
+    let mut report = flow.run().await.unwrap();
+    assert_eq!(report.take(out), [1, 3, 7, 12]);
+    assert_eq!(report.faults().len(), 1, "{report}");
+}

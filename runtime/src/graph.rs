@@ -193,9 +193,13 @@ impl Graph {
         let id = inner.nodes.len() as u32;
         let name = spec.name.clone().unwrap_or_else(|| {
             let base = format!("{}@{}", spec.kind, spec.place.short());
-            let again =
-                inner.nodes.iter().filter(|n| n.spec.name.is_none() && n.name.starts_with(&base)).count();
-            if again == 0 { base } else { format!("{base}#{}", again + 1) }
+            let mut name = base.clone();
+            let mut again = 1;
+            while inner.nodes.iter().any(|n| n.name == name) {
+                again += 1;
+                name = format!("{base}#{again}");
+            }
+            name
         });
         inner.nodes.push(Def {
             spec,
@@ -349,6 +353,13 @@ impl Graph {
             });
         }
         errors
+    }
+
+    /// The node with this name, and where it was written.
+    pub(crate) fn find(&self, name: &str) -> Option<(u32, Place)> {
+        let inner = self.inner.lock();
+        let at = inner.nodes.iter().position(|def| def.name == name)?;
+        Some((at as u32, inner.nodes[at].spec.place))
     }
 
     /// The models to be served.

@@ -196,9 +196,10 @@ impl Handle {
             Plan::on_cpu(&names)
         });
         Serving::start(plan, models, self.clock.clone()).await.map_err(|error| {
+            let node = error.model().and_then(|model| self.graph.find(model));
             vec![BuildError {
-                node: None,
-                place: None,
+                node: node.map(|(node, _)| node),
+                place: node.map(|(_, place)| place),
                 what: error.to_string(),
                 advice: "mend the plan or the model that is named".to_owned(),
             }]
@@ -246,7 +247,7 @@ impl Watch for Handle {
             loops: Vec::new(),
             faults: Default::default(),
             devices: Vec::new(),
-            hints: self.errors.lock().iter().map(ProblemView::from).collect(),
+            hints: Vec::new(),
         };
         if let Some(live) = self.live.get() {
             live.fill(&mut snapshot, &self.balances);

@@ -372,6 +372,20 @@ pub enum ServeError {
 }
 
 impl ServeError {
+    /// The model that is wrong, if it is one.
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            ServeError::DuplicateModel { model }
+            | ServeError::NotPlaced { model, .. }
+            | ServeError::Uncut { model, .. }
+            | ServeError::FunctionStages { model, .. }
+            | ServeError::BlockCount { model, .. }
+            | ServeError::Boundary { model, .. }
+            | ServeError::Prepare { model, .. } => Some(model),
+            ServeError::Engine { .. } | ServeError::Thread { .. } | ServeError::Actors { .. } => None,
+        }
+    }
+
     fn prepare(device: &PlacedDevice, stage: usize, error: PrepareError) -> Self {
         let model = device.sessions.get(stage).map_or_else(String::new, |(model, _)| model.to_string());
         ServeError::Prepare { model, device: device.name.to_string(), error }
