@@ -1,4 +1,4 @@
-//! The actors: one per node, under one supervisor per run.
+//! The actors: one per node, under one supervisor per run; the dispatcher and its stage actors are under it too.
 //!
 //! An actor's mailbox carries only [`Work`]: look what there is to do. What there is to do lives in the edges and in the
 //! node. A step takes one batch; if there may be more, the actor posts itself the next piece of work, so that a stop is

@@ -227,6 +227,7 @@ impl Handle {
         let (supervisor, _) = Actor::spawn(None, Supervisor, (slots, shared))
             .await
             .map_err(|error| RunError::Actor { why: error.to_string() })?;
+        live.serving.link(supervisor.get_cell());
         Ok((live, supervisor))
     }
 }

@@ -16,7 +16,7 @@
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{
     call::Part,
@@ -437,6 +437,19 @@ impl Actor for Dispatcher {
         }
         State::new(start.placement, start.timelines, start.clock, actors)
             .ok_or_else(|| ActorProcessingErr::from("a stage has no actor"))
+    }
+
+    /// A stage that dies leaves a hole that nobody here can mend: the dispatcher dies of it, and the run is told.
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Message>,
+        event: SupervisionEvent,
+        _state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(_, error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     async fn handle(

@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 
 use eddyline_planner::Plan;
 use parking_lot::Mutex;
-use ractor::{Actor, ActorRef};
+use ractor::{Actor, ActorCell, ActorRef};
 use thiserror::Error;
 
 pub use call::{Call, CallResult, ModelClient, Outcome, Work};
@@ -143,6 +143,11 @@ impl Serving {
         };
         let clients = entries.into_iter().enumerate().map(client).collect();
         Ok(Self { dispatcher, clients, devices })
+    }
+
+    /// Puts the dispatcher, and with it the stage actors, under the supervisor of the run.
+    pub(crate) fn link(&self, supervisor: ActorCell) {
+        self.dispatcher.get_cell().link(supervisor);
     }
 
     /// The way to a model; `None` where it is not served.
