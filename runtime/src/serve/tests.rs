@@ -161,10 +161,8 @@ async fn a_function_runs_on_the_device_and_may_panic() {
     let run = Box::new(|| panic!("on purpose"));
     let result = submit(&client, Work::Function { items: 2, run }, 0, None).await.unwrap();
     let Outcome::Function(Err(error)) = result.outcome else { panic!("it panicked") };
-    assert_eq!(
-        (error.kind, error.message.as_str()),
-        (ItemErrorKind::Panic, "the model's code panicked: on purpose")
-    );
+    assert_eq!(error.kind, ItemErrorKind::Panic);
+    assert!(error.message.starts_with("the model's code panicked: on purpose"), "{}", error.message);
     let seen: Vec<_> = reservations(&serving).iter().map(|r| (r.batch, r.retries, r.state)).collect();
     assert_eq!(seen, [(5, 2, "done"), (2, 0, "failed")]);
     serving.stop().await;
