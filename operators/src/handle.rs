@@ -6,6 +6,7 @@ use eddyline_runtime::{
     batch::Batch,
     fate::Fate,
     fault::FaultKind,
+    graph::Place,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
     record::{FeedbackId, Tag},
@@ -16,7 +17,7 @@ use crate::{
     feedback::Feedback,
     flat_map::put_many,
     rows,
-    stream::{Stream, here, named_spec},
+    stream::{Stream, named_spec},
 };
 
 impl<T: Data> Stream<T> {
@@ -79,7 +80,7 @@ impl<T: Data> Stream<T> {
         let graph = self.graph.clone();
         let mut spec = named_spec("handle", Role::Handler, name);
         spec.notes.push(format!("sends back to `{}`", again.name));
-        let place = here();
+        let place = Place::here();
         let node = graph.add(spec);
         let input = self.lead_to(node);
         let output = graph.output(node, "", false);

@@ -11,6 +11,7 @@ use eddyline_runtime::{
     batch::Batch,
     clock::Moment,
     fate::Fate,
+    graph::Place,
     guard,
     operator::{Cx, Holding, Operator},
     ports::{Outlet, Side, Two},
@@ -20,7 +21,7 @@ use eddyline_runtime::{
 
 use crate::{
     rows,
-    stream::{Stream, here, spec},
+    stream::{Stream, spec},
 };
 
 impl<T: Data> Stream<T> {
@@ -49,7 +50,7 @@ impl<T: Data> Stream<T> {
         key: impl FnMut(&T) -> K + Send + 'static,
         other_key: impl FnMut(&U) -> K + Send + 'static,
     ) -> Stream<(T, U)> {
-        let place = here();
+        let place = Place::here();
         let same = self.same_workflow(&other, place);
         let graph = self.graph.clone();
         let mut spec = spec("join", Role::Operator);
@@ -111,10 +112,9 @@ impl<K: Hash + Eq + Clone, T> Parked<K, T> {
 
     fn forget(&mut self, now: Option<Moment>, cx: &mut Cx<'_>) -> bool {
         let mut any = false;
-        while let Some((until, key, number)) =
+        while let Some((_, key, number)) =
             self.arrivals.pop_front_if(|(until, ..)| now.is_none_or(|now| *until <= now))
         {
-            let _ = until;
             if let Some(rows) = self.rows.get_mut(&key) {
                 if let Some(at) = rows.iter().position(|row| row.number == number) {
                     let row = rows.swap_remove(at);

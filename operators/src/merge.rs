@@ -3,12 +3,13 @@
 use eddyline_runtime::{
     Data,
     batch::Batch,
+    graph::Place,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
     view::Role,
 };
 
-use crate::stream::{Stream, here, spec};
+use crate::stream::{Stream, spec};
 
 impl<T: Data> Stream<T> {
     /// Puts the records of both streams into one, each stream's in its order.
@@ -26,7 +27,7 @@ impl<T: Data> Stream<T> {
     /// ```
     #[track_caller]
     pub fn merge(self, other: Stream<T>) -> Stream<T> {
-        let place = here();
+        let place = Place::here();
         let same = self.same_workflow(&other, place);
         let graph = self.graph.clone();
         let node = graph.add(spec("merge", Role::Operator));

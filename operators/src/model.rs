@@ -22,7 +22,7 @@ use eddyline_runtime::{
 };
 use parking_lot::Mutex;
 
-use crate::stream::{Stream, here, named_spec};
+use crate::stream::{Stream, named_spec};
 
 /// A model that makes an `O` of each `I`: an ONNX graph with a step before and a step after, or a function over a batch.
 pub struct Model<I, O> {
@@ -105,13 +105,13 @@ impl Model<(), ()> {
     /// does not have are reported when the workflow is run, with this line.
     #[track_caller]
     pub fn onnx(path: impl AsRef<Path>) -> OnnxBuilder {
-        OnnxBuilder { file: OnnxModel::load(path).map(Arc::new), place: here() }
+        OnnxBuilder { file: OnnxModel::load(path).map(Arc::new), place: Place::here() }
     }
 
     /// The same from the bytes of an ONNX file; `name` is what messages call it.
     #[track_caller]
     pub fn onnx_bytes(name: &str, bytes: &[u8]) -> OnnxBuilder {
-        OnnxBuilder { file: OnnxModel::from_bytes(name, bytes).map(Arc::new), place: here() }
+        OnnxBuilder { file: OnnxModel::from_bytes(name, bytes).map(Arc::new), place: Place::here() }
     }
 
     /// A model that is a function over a batch: it gives one value for each, in order.
@@ -132,7 +132,7 @@ impl Model<(), ()> {
     /// ```
     #[track_caller]
     pub fn function<I: Data, O: Data>(f: impl FnMut(&[I]) -> Vec<O> + Send + 'static) -> Model<I, O> {
-        Model { code: Code::Function(Arc::new(Mutex::new(f))), place: here() }
+        Model { code: Code::Function(Arc::new(Mutex::new(f))), place: Place::here() }
     }
 }
 

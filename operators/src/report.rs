@@ -143,7 +143,7 @@ impl fmt::Display for Report {
             writeln!(f, "  {n} × {kind} at {name}: {why} (first: {first})")?;
         }
         if reasons.len() > SHOWN_REASONS {
-            writeln!(f, "  … and {} reasons more; `report.faults()` has all", reasons.len() - SHOWN_REASONS)?;
+            writeln!(f, "  … and more reasons; `report.faults()` has each record")?;
         }
         for hint in self.hints() {
             writeln!(f, "  note: {}\n        {}", hint.what, hint.advice)?;

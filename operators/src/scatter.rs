@@ -7,6 +7,7 @@ use eddyline_runtime::{
     batch::Batch,
     fate::Fate,
     fault::FaultKind,
+    graph::Place,
     guard,
     operator::{Cx, Holding, Operator},
     ports::{Inlet, Outlet, Port, Side, Two},
@@ -17,7 +18,7 @@ use eddyline_runtime::{
 
 use crate::{
     rows,
-    stream::{GraphHandle, Stream, here, spec},
+    stream::{GraphHandle, Stream, spec},
 };
 
 /// The other half of a [`scatter`](Stream::scatter): give it to [`gather`](Stream::gather).
@@ -133,13 +134,13 @@ impl<T: Data> Stream<T> {
     ) -> Stream<U> {
         let graph = gather.graph.clone();
         let children = graph.input(gather.node);
-        graph.place(gather.node, here());
+        graph.place(gather.node, Place::here());
         if graph.is(&self.graph) {
             graph.connect(&self.port, &children, false);
         } else {
             graph.error(
                 Some(gather.node),
-                Some(here()),
+                Some(Place::here()),
                 "the parts of one workflow are gathered in another",
                 "scatter and gather in the same `Workflow`",
             );

@@ -142,7 +142,11 @@ impl Workflow {
     }
 
     fn open(&self, path: &Path, spec: &NodeSpec) -> Option<File> {
-        File::open(path).map_err(|error| self.unreadable(path, &error, spec)).ok()
+        let readable = |file: File| match file.metadata()?.is_dir() {
+            true => Err(std::io::ErrorKind::IsADirectory.into()),
+            false => Ok(file),
+        };
+        File::open(path).and_then(readable).map_err(|error| self.unreadable(path, &error, spec)).ok()
     }
 
     fn unreadable(&self, path: &Path, error: &std::io::Error, spec: &NodeSpec) {
@@ -187,13 +191,16 @@ fn file_spec(kind: &'static str, name: &str, path: &Path) -> NodeSpec {
 fn numbered_lines(file: Option<File>, path: &Path) -> impl Iterator<Item = Read<(usize, String)>> + use<> {
     let path = path.to_owned();
     let lines = file.into_iter().flat_map(|file| BufReader::new(file).lines());
-    lines.enumerate().map(move |(i, line)| match line {
-        Ok(text) => Ok((i + 1, text)),
-        Err(error) => Err(Unreadable {
-            place: format!("{} line {}", path.display(), i + 1),
-            reason: error.to_string(),
-            raw: None,
-        }),
+    // After a line that is not UTF-8 the next can be read; after any other error the same error would come for ever.
+    let mut broken = false;
+    lines.enumerate().map_while(move |(i, line)| match line {
+        _ if broken => None,
+        Ok(text) => Some(Ok((i + 1, text))),
+        Err(error) => {
+            broken = error.kind() != std::io::ErrorKind::InvalidData;
+            let place = format!("{} line {}", path.display(), i + 1);
+            Some(Err(Unreadable { place, reason: error.to_string(), raw: None }))
+        }
     })
 }
 

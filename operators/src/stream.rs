@@ -1,7 +1,5 @@
 //! What the author holds: the records that leave an operator.
 
-use std::panic::Location;
-
 use eddyline_runtime::{
     Data,
     graph::{Graph, NodeSpec, Place, Start},
@@ -121,11 +119,4 @@ impl<T: Data> Stream<T> {
         }
         same
     }
-}
-
-/// The caller's place, for errors that belong to no node.
-#[track_caller]
-pub(crate) fn here() -> Place {
-    let _ = Location::caller();
-    Place::here()
 }

@@ -60,6 +60,14 @@ async fn a_missing_file() {
 }
 
 #[tokio::test]
+async fn a_folder_in_place_of_a_file() {
+    let folder = temp_dir::TempDir::new().unwrap();
+    let flow = Workflow::new("folder");
+    flow.lines("rows", folder.path()).ignore();
+    refused_once(flow, &["refusals.rs:", "cannot be read: is a directory"]).await;
+}
+
+#[tokio::test]
 async fn a_missing_or_damaged_model() {
     let half = light()[..1000].to_vec();
     for (name, bytes) in [("half.onnx", half), ("noise.onnx", b"this is no model".to_vec())] {

@@ -66,6 +66,8 @@ mod tests {
         let pace: Pace = Arc::new(|items| Duration::from_micros(1000 + 500 * items as u64));
         let engine = Throttled::new(Arc::new(Cpu), clock.clone(), pace);
         let mut session = engine.prepare(&StageModel::Function).unwrap();
+        crate::guard::install_hook();
+        let line = line!() + 4;
         let from = clock.now();
         let results = session.call(vec![
             UserCall { items: 3, run: Box::new(|| ()) },
@@ -74,6 +76,6 @@ mod tests {
         assert!(clock.now() - from >= Duration::from_micros(3000));
         assert!(results[0].is_ok());
         let error = results[1].as_ref().unwrap_err().to_string();
-        assert!(error.starts_with("the model's code panicked: on purpose"), "{error}");
+        assert_eq!(error, format!("the model's code panicked: on purpose (at {}:{line})", file!()));
     }
 }

@@ -158,11 +158,13 @@ async fn a_function_runs_on_the_device_and_may_panic() {
     assert_eq!((&*result.device, result.launches), ("cpu", 1));
     assert_eq!(told.await.unwrap().as_deref(), Some("device cpu"));
 
+    crate::guard::install_hook();
+    let line = line!() + 1;
     let run = Box::new(|| panic!("on purpose"));
     let result = submit(&client, Work::Function { items: 2, run }, 0, None).await.unwrap();
     let Outcome::Function(Err(error)) = result.outcome else { panic!("it panicked") };
     assert_eq!(error.kind, ItemErrorKind::Panic);
-    assert!(error.message.starts_with("the model's code panicked: on purpose"), "{}", error.message);
+    assert_eq!(error.message, format!("the model's code panicked: on purpose (at {}:{line})", file!()));
     let seen: Vec<_> = reservations(&serving).iter().map(|r| (r.batch, r.retries, r.state)).collect();
     assert_eq!(seen, [(5, 2, "done"), (2, 0, "failed")]);
     serving.stop().await;
