@@ -1,11 +1,15 @@
 //! `feedback`: where records may re-enter.
 
-use eddyline_runtime::{Data, ports::Port, record::FeedbackId, view::Role};
-
-use crate::{
-    merge::Through,
-    stream::{GraphHandle, Stream, named_spec},
+use eddyline_runtime::{
+    Data,
+    batch::Batch,
+    operator::{Cx, Operator},
+    ports::{Outlet, Port, Side, Two},
+    record::FeedbackId,
+    view::Role,
 };
+
+use crate::stream::{GraphHandle, Stream, named_spec};
 
 /// How often one record may be sent back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +50,48 @@ impl<T: Data> Stream<T> {
         spec.notes.push(format!("at most {} {times}", rounds.0));
         let node = graph.add(spec);
         let input = self.lead_to(node);
+        let back = graph.input(node);
         let output = graph.output(node, "", false);
         let id = graph.open_feedback(node, name);
-        let (inlet, out) = (input.clone(), output.clone());
-        graph.build_with(node, move |_| (Through(Default::default()), inlet.inlet(), out.outlet()));
+        let (again, out) = (back.clone(), output.clone());
+        graph.build_with(node, move |_| {
+            let ways_in = Two::right_first(input.inlet(), again.inlet());
+            (Point { id, types: Default::default() }, ways_in, out.outlet())
+        });
         (
             Stream { graph: graph.clone(), port: output },
-            Feedback { graph, input, id, name: name.to_owned(), rounds },
+            Feedback { graph, input: back, id, name: name.to_owned(), rounds },
         )
+    }
+}
+
+/// Where records re-enter: a new one gets an origin, one that was sent back becomes the next version of its origin.
+struct Point<T> {
+    id: FeedbackId,
+    types: std::marker::PhantomData<fn(T)>,
+}
+
+impl<T: Data> Operator for Point<T> {
+    type In = Two<T, T>;
+    type Out = Outlet<T>;
+
+    fn process(&mut self, batch: Side<T, T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
+        let mut on = Batch::default();
+        match batch {
+            Side::Left(new) => {
+                for (value, mut tag) in new.into_rows() {
+                    cx.enter_point(&mut tag, self.id);
+                    on.push(value, tag);
+                }
+            }
+            Side::Right(again) => {
+                for (value, tag) in again.into_rows() {
+                    if let Some(tag) = cx.reenter_point(tag, self.id) {
+                        on.push(value, tag);
+                    }
+                }
+            }
+        }
+        out.put(on, cx);
     }
 }

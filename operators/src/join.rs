@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,12 +15,14 @@ use eddyline_runtime::{
     graph::Place,
     guard,
     operator::{Cx, Holding, Operator},
+    origin::{Change, Notice, Standing},
     ports::{Outlet, Side, Two},
     record::{RecordId, Tag, Trail},
     view::Role,
 };
 
 use crate::{
+    at_rest::{ByOrigin, is_withdrawn},
     rows,
     stream::{Stream, spec},
 };
@@ -84,24 +87,59 @@ struct Row<T> {
     number: u64,
     value: T,
     tag: Tag,
-    matched: bool,
+    matched: Matched,
+}
+
+/// Whether a row has found a partner that stands.
+#[derive(Default)]
+struct Matched {
+    for_good: bool,
+    /// Partners that may have been withdrawn since.
+    partners: Vec<Arc<Trail>>,
+}
+
+impl Matched {
+    fn with(&mut self, partner: &Tag) {
+        match &partner.trail {
+            Some(trail) if !trail.marks.is_empty() => self.partners.push(Arc::clone(trail)),
+            _ => self.for_good = true,
+        }
+    }
+
+    fn stands(&self) -> bool {
+        self.for_good || self.partners.iter().any(|trail| trail.standing() != Standing::Withdrawn)
+    }
 }
 
 /// One side's rows, by key and in order of arrival.
 struct Parked<K, T> {
     rows: HashMap<K, Vec<Row<T>>>,
     arrivals: VecDeque<(Moment, K, u64)>,
+    by_origin: ByOrigin<(K, u64)>,
     next: u64,
+    /// Rows that wait; arrivals of rows that were withdrawn stay listed until their time.
+    len: usize,
 }
 
 impl<K: Hash + Eq + Clone, T> Parked<K, T> {
     fn new() -> Self {
-        Self { rows: HashMap::new(), arrivals: VecDeque::new(), next: 0 }
+        Self {
+            rows: HashMap::new(),
+            arrivals: VecDeque::new(),
+            by_origin: ByOrigin::default(),
+            next: 0,
+            len: 0,
+        }
     }
 
-    fn park(&mut self, key: K, value: T, tag: Tag, matched: bool, until: Moment) {
+    fn park(&mut self, key: K, value: T, tag: Tag, matched: Matched, until: Moment, cx: &mut Cx<'_>) {
+        if cx.hold(&tag) == Standing::Withdrawn {
+            return cx.end(&tag, Fate::Withdrawn);
+        }
         let number = self.next;
         self.next += 1;
+        self.len += 1;
+        self.by_origin.add(&tag, (key.clone(), number));
         self.arrivals.push_back((until, key.clone(), number));
         self.rows.entry(key).or_default().push(Row { number, value, tag, matched });
     }
@@ -110,23 +148,38 @@ impl<K: Hash + Eq + Clone, T> Parked<K, T> {
         self.rows.get_mut(key).map_or(&mut [], Vec::as_mut_slice)
     }
 
+    fn take(&mut self, key: &K, number: u64) -> Option<Row<T>> {
+        let rows = self.rows.get_mut(key)?;
+        let at = rows.iter().position(|row| row.number == number)?;
+        let row = rows.swap_remove(at);
+        if rows.is_empty() {
+            self.rows.remove(key);
+        }
+        self.len -= 1;
+        Some(row)
+    }
+
     fn forget(&mut self, now: Option<Moment>, cx: &mut Cx<'_>) -> bool {
         let mut any = false;
         while let Some((_, key, number)) =
             self.arrivals.pop_front_if(|(until, ..)| now.is_none_or(|now| *until <= now))
         {
-            if let Some(rows) = self.rows.get_mut(&key) {
-                if let Some(at) = rows.iter().position(|row| row.number == number) {
-                    let row = rows.swap_remove(at);
-                    cx.end(&row.tag, if row.matched { Fate::Absorbed } else { Fate::Filtered });
-                    any = true;
-                }
-                if rows.is_empty() {
-                    self.rows.remove(&key);
-                }
+            if let Some(row) = self.take(&key, number) {
+                cx.end(&row.tag, if row.matched.stands() { Fate::Absorbed } else { Fate::Filtered });
+                any = true;
             }
         }
         any
+    }
+
+    fn notice(&mut self, notices: &[Notice], cx: &mut Cx<'_>) {
+        for ((key, number), change) in self.by_origin.told(notices) {
+            if change != Change::Settled
+                && let Some(row) = self.take(&key, number)
+            {
+                cx.end(&row.tag, Fate::Withdrawn);
+            }
+        }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
@@ -162,12 +215,17 @@ where
             Side::Right(batch) => {
                 let left = &mut self.left;
                 meet(batch, &mut self.other_key, &mut self.right, left, until, cx, |value, tag, row, cx| {
-                    let made = cx.combine([tag, &mut row.tag]);
+                    let made = cx.combine([&mut row.tag, tag]);
                     pairs.push((row.value.clone(), value.clone()), made);
                 });
             }
         }
         out.put(pairs, cx);
+    }
+
+    fn notice(&mut self, notices: &[Notice], _: &mut Self::Out, cx: &mut Cx<'_>) {
+        self.left.notice(notices, cx);
+        self.right.notice(notices, cx);
     }
 
     fn wake(&mut self, _: &mut Self::Out, cx: &mut Cx<'_>) -> bool {
@@ -182,7 +240,7 @@ where
     }
 
     fn holding(&self) -> Holding {
-        Holding { parked: self.left.arrivals.len() + self.right.arrivals.len(), ..Holding::default() }
+        Holding { parked: self.left.len + self.right.len, ..Holding::default() }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
@@ -217,12 +275,15 @@ fn meet<K: Hash + Eq + Clone, A: Data, B>(
                 continue;
             }
         };
-        let mut matched = false;
+        let mut matched = Matched::default();
         for row in others.partners(&key) {
+            if is_withdrawn(&row.tag) {
+                continue;
+            }
             pair(&value, &mut tag, row, cx);
-            row.matched = true;
-            matched = true;
+            row.matched.with(&tag);
+            matched.with(&row.tag);
         }
-        mine.park(key, value, tag, matched, until);
+        mine.park(key, value, tag, matched, until, cx);
     }
 }

@@ -39,6 +39,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod at_rest;
 mod batch;
 mod csv_rows;
 mod feedback;

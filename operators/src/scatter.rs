@@ -1,6 +1,9 @@
 //! `scatter` … `gather`: a record becomes parts, the parts go their ways, and come together again.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use eddyline_runtime::{
     Data,
@@ -10,13 +13,17 @@ use eddyline_runtime::{
     graph::Place,
     guard,
     operator::{Cx, Holding, Operator},
+    origin::{Change, Notice, Standing},
     ports::{Inlet, Outlet, Port, Side, Two},
     record::{RecordId, Tag, Trail},
     scope::{Family, Membership, Scope},
     view::Role,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
+    at_rest::ByOrigin,
     rows,
     stream::{GraphHandle, Stream, spec},
 };
@@ -27,8 +34,15 @@ pub struct Gather<P> {
     graph: GraphHandle,
     /// The gather's node, its input for parents and its scope.
     node: u32,
-    parents: Port<P>,
+    parents: Port<Parent<P>>,
     scope: Arc<Scope>,
+}
+
+/// A scattered value on its way to its gather, with the number of the family of its parts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Parent<P> {
+    family: u64,
+    value: P,
 }
 
 /// One part of a gathered record.
@@ -38,6 +52,8 @@ pub enum Child<T> {
     Arrived(Vec<T>),
     /// It ended on the way.
     Lost(Fate),
+    /// It went another way, from which this gather cannot be reached.
+    Left,
 }
 
 /// The parts of a gathered record, in the order in which they were scattered.
@@ -54,7 +70,7 @@ impl<T> Children<T> {
     pub fn into_values(self) -> impl Iterator<Item = T> {
         self.0.into_iter().flat_map(|child| match child {
             Child::Arrived(values) => values,
-            Child::Lost(_) => Vec::new(),
+            Child::Lost(_) | Child::Left => Vec::new(),
         })
     }
 
@@ -64,7 +80,7 @@ impl<T> Children<T> {
             .into_iter()
             .map(|child| match child {
                 Child::Arrived(values) => <[T; 1]>::try_from(values).ok().map(|[value]| value),
-                Child::Lost(_) => None,
+                Child::Lost(_) | Child::Left => None,
             })
             .collect()
     }
@@ -73,7 +89,7 @@ impl<T> Children<T> {
     pub fn lost(&self) -> impl Iterator<Item = (usize, Fate)> {
         self.0.iter().enumerate().filter_map(|(place, child)| match child {
             Child::Lost(fate) => Some((place, *fate)),
-            Child::Arrived(_) => None,
+            Child::Arrived(_) | Child::Left => None,
         })
     }
 }
@@ -111,7 +127,7 @@ impl<T: Data> Stream<T> {
         let parents = graph.output(node, "parent", false);
         let parents_in = graph.input(gather);
         graph.connect(&parents, &parents_in, false);
-        let scope = Scope::new(graph.waker(gather));
+        let scope = graph.open_scope(node, gather);
         let (to_children, for_scatter) = (children.clone(), Arc::clone(&scope));
         graph.build_with(node, move |_| {
             let scatter = Scatter { f, scope: for_scatter, types: Default::default() };
@@ -124,8 +140,8 @@ impl<T: Data> Stream<T> {
     /// Puts the parts of each scattered value together again: `f` gets the value and its parts in order, with those that
     /// ended on the way marked as such.
     ///
-    /// The value waits here until every part has arrived or ended. A part that went another way, such as a `.clone()` of the
-    /// stream of parts, has ended when it has ended there.
+    /// The value waits here until every part has arrived, ended, or gone another way from which it cannot come here. A part that
+    /// is revised before the others are there counts with its new value only.
     #[track_caller]
     pub fn gather<P: Data, U: Data>(
         self,
@@ -149,7 +165,15 @@ impl<T: Data> Stream<T> {
         let out = output.clone();
         let (parents, scope) = (gather.parents, gather.scope);
         graph.build_with(gather.node, move |_| {
-            let op = GatherOp { f, scope, families: HashMap::new(), waiting: 0, types: Default::default() };
+            let op = GatherOp {
+                f,
+                scope,
+                families: HashMap::new(),
+                by_origin: ByOrigin::default(),
+                next: 0,
+                waiting: 0,
+                types: Default::default(),
+            };
             (op, Two::new(parents.inlet(), children.inlet()), out.outlet())
         });
         Stream { graph, port: output }
@@ -168,20 +192,20 @@ where
     F: FnMut(&T) -> I + Send + 'static,
 {
     type In = Inlet<T>;
-    type Out = (Outlet<C>, Outlet<T>);
+    type Out = (Outlet<C>, Outlet<Parent<T>>);
 
     fn process(&mut self, batch: Batch<T>, (children, parents): &mut Self::Out, cx: &mut Cx<'_>) {
         let parts = rows::look_at_rows(batch, cx, |value, _| (self.f)(value).into_iter().collect::<Vec<C>>());
         let mut all_children = Batch::with_capacity(parts.len());
         let mut all_parents = Batch::with_capacity(parts.len());
         for (value, mut tag, parts) in parts {
-            let family = Family::new(&self.scope, tag.id, parts.len() as u64);
+            let family = cx.new_family(&self.scope, &tag, parts.len());
             for (place, part) in parts.into_iter().enumerate() {
                 let membership = Membership { family: Arc::clone(&family), place: place as u32 };
                 let child = cx.fork_into(&mut tag, membership);
                 all_children.push(part, child);
             }
-            all_parents.push(value, tag);
+            all_parents.push(Parent { family: family.number(), value }, tag);
         }
         parents.put(all_parents, cx);
         children.put(all_children, cx);
@@ -191,24 +215,28 @@ where
 /// What has come of one parent so far.
 struct Pending<P, C> {
     parent: Option<(P, Tag)>,
-    arrived: Vec<(u32, C)>,
+    /// By a number of its own, the place in the family, the value and who it was.
+    arrived: BTreeMap<u64, (u32, C)>,
     family: Option<Arc<Family>>,
 }
 
 struct GatherOp<P, C, U, F> {
     f: F,
     scope: Arc<Scope>,
-    families: HashMap<RecordId, Pending<P, C>>,
+    families: HashMap<u64, Pending<P, C>>,
+    /// Families with something that may be withdrawn: a part by its number, the parent without one.
+    by_origin: ByOrigin<(u64, Option<u64>)>,
+    next: u64,
     /// Parents that wait.
     waiting: usize,
     types: std::marker::PhantomData<fn() -> U>,
 }
 
 impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> GatherOp<P, C, U, F> {
-    fn pending(&mut self, parent: RecordId) -> &mut Pending<P, C> {
-        self.families.entry(parent).or_insert_with(|| Pending {
+    fn pending(&mut self, family: u64) -> &mut Pending<P, C> {
+        self.families.entry(family).or_insert_with(|| Pending {
             parent: None,
-            arrived: Vec::new(),
+            arrived: BTreeMap::new(),
             family: None,
         })
     }
@@ -217,49 +245,97 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
         let complete = self.scope.take_complete();
         let any = !complete.is_empty();
         for family in complete {
-            let parent = family.parent();
-            self.pending(parent).family = Some(family);
-            self.put_if_whole(parent, out, cx);
+            let number = family.number();
+            if family.is_withdrawn() {
+                self.forget(number, cx);
+                continue;
+            }
+            self.pending(number).family = Some(family);
+            self.put_if_whole(number, out, cx);
         }
         any
     }
 
-    fn put_if_whole(&mut self, parent: RecordId, out: &mut Outlet<U>, cx: &mut Cx<'_>) {
-        let whole = self.families.get(&parent).is_some_and(|p| p.parent.is_some() && p.family.is_some());
+    /// The parent was made from a version that has been revised.
+    fn forget(&mut self, family: u64, cx: &mut Cx<'_>) {
+        if let Some(Pending { parent: Some((_, tag)), .. }) = self.families.remove(&family) {
+            self.waiting -= 1;
+            cx.end(&tag, Fate::Withdrawn);
+        }
+    }
+
+    fn put_if_whole(&mut self, number: u64, out: &mut Outlet<U>, cx: &mut Cx<'_>) {
+        let whole = self.families.get(&number).is_some_and(|p| p.parent.is_some() && p.family.is_some());
         if !whole {
             return;
         }
         let Some(Pending { parent: Some((value, tag)), arrived, family: Some(family) }) =
-            self.families.remove(&parent)
+            self.families.remove(&number)
         else {
             return;
         };
         self.waiting -= 1;
-        let children = Children::new(arrived, &family.lost());
+        let children = Children::new(family.children(), arrived.into_values(), family.lost());
         match guard::call(|| (self.f)(value, children)) {
             Ok(made) => out.put_one(made, tag, cx),
             Err(panicked) => rows::fault_of_panic::<()>(cx, &tag, &panicked, None),
         }
     }
+
+    fn take_parent(&mut self, parent: Parent<P>, tag: Tag, out: &mut Outlet<U>, cx: &mut Cx<'_>) {
+        let Parent { family, value } = parent;
+        if cx.hold(&tag) == Standing::Withdrawn {
+            self.families.remove(&family);
+            return cx.end(&tag, Fate::Withdrawn);
+        }
+        self.by_origin.add(&tag, (family, None));
+        self.waiting += 1;
+        self.pending(family).parent = Some((value, tag));
+        self.put_if_whole(family, out, cx);
+    }
+
+    fn take_child(&mut self, value: C, tag: &Tag, cx: &mut Cx<'_>) {
+        let scope = tag.trail.as_ref().and_then(|trail| trail.scopes.last().cloned());
+        let Some(scope) = scope.filter(|scope| scope.family.belongs_to(&self.scope)) else {
+            let reason = "this record is not a part of what is gathered here";
+            return cx.fault(tag, FaultKind::Error, reason, Some(&value));
+        };
+        if cx.hold(tag) == Standing::Withdrawn {
+            return cx.end(tag, Fate::Withdrawn);
+        }
+        let (number, family) = (self.next, scope.family.number());
+        self.next += 1;
+        self.by_origin.add(tag, (family, Some(number)));
+        self.pending(family).arrived.insert(number, (scope.place, value));
+        cx.arrive(tag, &scope);
+    }
 }
 
 impl<T> Children<T> {
-    fn new(arrived: Vec<(u32, T)>, lost: &[(u32, Fate)]) -> Self {
-        let arrivals = arrived.iter().map(|(place, _)| *place);
-        let len =
-            arrivals.chain(lost.iter().map(|(place, _)| *place)).max().map_or(0, |last| last as usize + 1);
-        let mut children: Vec<Child<T>> = (0..len).map(|_| Child::Arrived(Vec::new())).collect();
+    fn new(
+        children: usize,
+        arrived: impl IntoIterator<Item = (u32, T)>,
+        lost: Vec<(u32, Option<Fate>)>,
+    ) -> Self {
+        let mut all: Vec<Child<T>> = (0..children).map(|_| Child::Left).collect();
+        // Behind a flat map parts of one child may have ended in several ways: the best counts, and having arrived for more.
+        for (place, fate) in lost {
+            let child = &mut all[place as usize];
+            let best = match (&*child, fate) {
+                (Child::Lost(known), Some(fate)) => Some(fate.min(*known)),
+                (_, fate) => fate,
+            };
+            if let Some(fate) = best {
+                *child = Child::Lost(fate);
+            }
+        }
         for (place, value) in arrived {
-            if let Child::Arrived(values) = &mut children[place as usize] {
-                values.push(value);
+            match &mut all[place as usize] {
+                Child::Arrived(values) => values.push(value),
+                child => *child = Child::Arrived(vec![value]),
             }
         }
-        for &(place, fate) in lost {
-            if matches!(&children[place as usize], Child::Arrived(values) if values.is_empty()) {
-                children[place as usize] = Child::Lost(fate);
-            }
-        }
-        Self(children)
+        Self(all)
     }
 }
 
@@ -267,36 +343,37 @@ impl<P: Data, C: Data, U: Data, F> Operator for GatherOp<P, C, U, F>
 where
     F: FnMut(P, Children<C>) -> U + Send + 'static,
 {
-    type In = Two<P, C>;
+    type In = Two<Parent<P>, C>;
     type Out = Outlet<U>;
 
-    fn process(&mut self, batch: Side<P, C>, out: &mut Outlet<U>, cx: &mut Cx<'_>) {
+    fn process(&mut self, batch: Side<Parent<P>, C>, out: &mut Outlet<U>, cx: &mut Cx<'_>) {
         match batch {
             Side::Left(parents) => {
                 for (value, tag) in parents.into_rows() {
-                    let id = tag.id;
-                    self.waiting += 1;
-                    self.pending(id).parent = Some((value, tag));
-                    self.put_if_whole(id, out, cx);
+                    self.take_parent(value, tag, out, cx);
                 }
             }
             Side::Right(children) => {
                 for (value, tag) in children.into_rows() {
-                    let scope = tag.trail.as_ref().and_then(|trail| trail.scopes.last().cloned());
-                    match scope.filter(|scope| scope.family.belongs_to(&self.scope)) {
-                        Some(scope) => {
-                            self.pending(scope.family.parent()).arrived.push((scope.place, value));
-                            cx.arrive(&tag, &scope);
-                        }
-                        None => {
-                            let reason = "this record is not a part of what is gathered here";
-                            cx.fault(&tag, FaultKind::Error, reason, Some(&value));
-                        }
-                    }
+                    self.take_child(value, &tag, cx);
                 }
             }
         }
         self.put_complete(out, cx);
+    }
+
+    fn notice(&mut self, notices: &[Notice], _: &mut Outlet<U>, cx: &mut Cx<'_>) {
+        for (row, change) in self.by_origin.told(notices) {
+            match row {
+                _ if change == Change::Settled => {}
+                (family, None) => self.forget(family, cx),
+                (family, Some(part)) => {
+                    if let Some(pending) = self.families.get_mut(&family) {
+                        pending.arrived.remove(&part);
+                    }
+                }
+            }
+        }
     }
 
     fn wake(&mut self, out: &mut Outlet<U>, cx: &mut Cx<'_>) -> bool {

@@ -20,6 +20,7 @@ use eddyline_runtime::{
 use parking_lot::Mutex;
 
 use crate::{
+    at_rest::{Finally, UntilFinal},
     report::{Output, Sink},
     rows,
     stream::{Stream, spec},
@@ -112,7 +113,10 @@ impl<T: Data> Stream<T> {
         let graph = self.graph.clone();
         let node = graph.add(spec);
         let input = self.lead_to(node);
-        graph.build_with(node, move |_| (make(), input.inlet(), ()));
+        graph.build_with(node, move |_| {
+            let op = Finally { op: make(), rows: UntilFinal::default() };
+            (op, input.inlet(), ())
+        });
         Sink { graph, node }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use eddyline_runtime::{
     Data,
-    batch::{Batch, MAX_ROWS},
+    batch::Batch,
     fault::FaultKind,
     feed::{Fed, Feed, Read, Unreadable},
     graph::{NodeSpec, Start},
@@ -45,6 +45,7 @@ impl Workflow {
         name: &str,
         records: impl futures::Stream<Item = T> + Send + 'static,
     ) -> Stream<T> {
+        self.graph.fed_by_task();
         self.begin(named_spec("source", Role::Source, name), move |start| {
             let feed = Feed::for_task(start.waker());
             let into = Arc::clone(&feed);
@@ -164,7 +165,9 @@ impl Workflow {
         I: Iterator<Item = Read<T>>,
     {
         let name = spec.name.clone().unwrap_or_default();
-        self.begin(spec, move |start| Feed::from_iterator(&name, start.waker(), start.clock().clone(), make))
+        self.begin(spec, move |start| {
+            Feed::from_iterator(&name, start.waker(), start.clock().clone(), start.schedule(), make)
+        })
     }
 
     fn begin<T: Data>(
@@ -233,7 +236,7 @@ impl<T: Data> Operator for Source<T> {
         if cx.is_draining() && self.feed.is_open() {
             self.feed.close();
         }
-        let Fed { values, bad } = self.feed.take(MAX_ROWS);
+        let Fed { values, bad } = self.feed.take(cx.most());
         let count = values.len() + bad.len();
         if count == 0 {
             return false;

@@ -4,7 +4,9 @@ use eddyline_planner::Plan;
 use eddyline_runtime::{
     graph::Graph,
     observer::{Observer, Unwatched},
+    rules::Rules,
     run::{self, RunError, RunOptions},
+    schedule::Schedule,
 };
 
 use crate::{report::Report, stream::GraphHandle};
@@ -31,6 +33,38 @@ impl Workflow {
     /// At most this many records are inside each loop; 4096 unless told otherwise.
     pub fn loop_permits(mut self, permits: usize) -> Self {
         self.options.permits = permits;
+        self
+    }
+
+    /// At most this many records wait on each edge outside of the loops; 8192 unless told otherwise.
+    pub fn edge_capacity(mut self, records: usize) -> Self {
+        self.options.edge_capacity = records;
+        self
+    }
+
+    /// Runs the operators one after the other in an order drawn from `seed`, with small batches and some operators slow: for
+    /// tests of a workflow whose result might depend on who is quicker. Without models and timers, every run of a seed is the
+    /// same run.
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// for seed in 0..20 {
+    ///     let flow = Workflow::new("evens").seeded(seed);
+    ///     let evens = flow.source("numbers", 0..10).filter(|n| n % 2 == 0).collect();
+    ///     assert_eq!(flow.run().await?.take(evens), [0, 2, 4, 6, 8], "seed {seed}");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn seeded(mut self, seed: u64) -> Self {
+        self.options.schedule = Schedule::Seeded(seed);
+        self
+    }
+
+    /// Switches rules of the runtime off, to show what they are for.
+    #[doc(hidden)]
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.options.rules = rules;
         self
     }
 

@@ -4,7 +4,7 @@
 //! node. A step takes one batch; if there may be more, the actor posts itself the next piece of work, so that a stop is
 //! never far away.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -60,6 +60,7 @@ impl Actor for NodeActor {
         }
         let next = {
             let _step = shared.gate.read();
+            shared.stepped();
             slot.node.lock().step(shared)
         };
         match next {
@@ -74,10 +75,12 @@ impl Actor for NodeActor {
                 let now = shared.clock.now();
                 if timer.is_none_or(|set| set <= now || at < set) {
                     *timer = Some(at);
-                    let (clock, waker) = (shared.clock.clone(), Arc::clone(&slot.core.waker));
+                    let (shared, waker) = (Arc::clone(shared), Arc::clone(&slot.core.waker));
+                    shared.timers.fetch_add(1, Ordering::Relaxed);
                     tokio::spawn(async move {
-                        clock.sleep_until(at).await;
+                        shared.clock.sleep_until(at).await;
                         waker.wake();
+                        shared.timers.fetch_sub(1, Ordering::Relaxed);
                     });
                 }
             }

@@ -114,6 +114,11 @@ impl<T> Batch<T> {
         (these, others)
     }
 
+    /// What each row carries along; empty where no row carries anything.
+    pub(crate) fn trails(&self) -> &[Option<Arc<Trail>>] {
+        &self.trails
+    }
+
     /// Takes the batch apart: values, and the rows' identities.
     pub fn into_parts(self) -> (Vec<T>, Tags) {
         (self.values, Tags { ids: self.ids, trails: self.trails })

@@ -20,6 +20,7 @@ use crate::{
     data::{self, Data},
     loops::Loop,
     record::{RecordId, Trail},
+    regions::Crossing,
     view::{EdgeSnapshot, EdgeView},
     waker::Waker,
 };
@@ -48,6 +49,7 @@ pub struct Edge<T> {
     info: EdgeInfo,
     capacity: AtomicUsize,
     inside: OnceLock<Arc<Loop>>,
+    crossing: OnceLock<Crossing>,
     producer: Arc<Waker>,
     consumer: Arc<Waker>,
     queue: Mutex<Queue<T>>,
@@ -58,6 +60,8 @@ pub struct Edge<T> {
 struct Queue<T> {
     batches: VecDeque<Batch<T>>,
     rows: usize,
+    /// Most rows that it ever held.
+    most: usize,
     /// The producer found no room and waits to be woken.
     wanted: bool,
     closed: bool,
@@ -69,9 +73,16 @@ impl<T: Data> Edge<T> {
             info,
             capacity: AtomicUsize::new(DEFAULT_CAPACITY),
             inside: OnceLock::new(),
+            crossing: OnceLock::new(),
             producer,
             consumer,
-            queue: Mutex::new(Queue { batches: VecDeque::new(), rows: 0, wanted: false, closed: false }),
+            queue: Mutex::new(Queue {
+                batches: VecDeque::new(),
+                rows: 0,
+                most: 0,
+                wanted: false,
+                closed: false,
+            }),
             records: AtomicU64::new(0),
         })
     }
@@ -86,29 +97,38 @@ impl<T: Data> Edge<T> {
         self.inside.get()
     }
 
-    /// Files `batch`, or gives it back where there is no room; the producer is then woken when there is.
+    /// The regions that records leave on it, if any.
+    pub(crate) fn crossing(&self) -> Option<&Crossing> {
+        self.crossing.get()
+    }
+
+    /// Files as many rows as there is room for and gives back the others; the producer is then woken when there is room.
     ///
-    /// Edges inside a loop take all: the loop's permits bound them. An empty edge takes any batch.
-    pub(crate) fn offer(&self, batch: Batch<T>) -> Result<(), Batch<T>> {
-        let rows = batch.len();
-        if rows == 0 {
+    /// Edges inside a loop take all: the loop's permits bound them.
+    pub(crate) fn offer(&self, mut batch: Batch<T>) -> Result<(), Batch<T>> {
+        if batch.is_empty() {
             return Ok(());
         }
+        let mut rest = None;
         {
             let mut queue = self.queue.lock();
-            let room = self.inside.get().is_some()
-                || queue.rows == 0
-                || queue.rows + rows <= self.capacity.load(Ordering::Relaxed);
-            if !room {
-                queue.wanted = true;
-                return Err(batch);
+            if self.inside.get().is_none() {
+                let room = self.capacity.load(Ordering::Relaxed).saturating_sub(queue.rows);
+                if room < batch.len() {
+                    queue.wanted = true;
+                    if room == 0 {
+                        return Err(batch);
+                    }
+                    rest = Some(batch.split_off(room));
+                }
             }
-            queue.rows += rows;
+            self.records.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            queue.rows += batch.len();
+            queue.most = queue.most.max(queue.rows);
             queue.batches.push_back(batch);
         }
-        self.records.fetch_add(rows as u64, Ordering::Relaxed);
         self.consumer.wake();
-        Ok(())
+        rest.map_or(Ok(()), Err)
     }
 
     /// Takes up to `most` rows from the front; small batches are joined, a large one is cut.
@@ -171,8 +191,12 @@ pub trait AnyEdge: Send + Sync {
     fn view(&self) -> EdgeView;
     /// Its totals.
     fn snapshot(&self) -> EdgeSnapshot;
-    /// Puts it inside a loop; capacity then is at least the loop's permits.
+    /// Puts it inside a loop, whose permits then bound it.
     fn put_inside(&self, loop_: &Arc<Loop>);
+    /// Bounds it, unless it is in a loop.
+    fn set_capacity(&self, rows: usize);
+    /// Says which regions records leave on it.
+    fn put_across(&self, crossing: Crossing);
     /// Looks at the identity of every record on it.
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>));
     /// The first `most` values on it, as JSON.
@@ -197,13 +221,27 @@ impl<T: Data> AnyEdge for Edge<T> {
     }
 
     fn snapshot(&self) -> EdgeSnapshot {
-        EdgeSnapshot { records: self.records.load(Ordering::Relaxed), queued: self.len() as u64 }
+        let (queued, most) = {
+            let queue = self.queue.lock();
+            (queue.rows as u64, queue.most as u64)
+        };
+        EdgeSnapshot { records: self.records.load(Ordering::Relaxed), queued, most }
     }
 
     fn put_inside(&self, loop_: &Arc<Loop>) {
-        self.capacity.fetch_max(loop_.permits(), Ordering::Relaxed);
+        self.capacity.store(loop_.permits(), Ordering::Relaxed);
         // Set once, by the run that owns the graph.
         let _ = self.inside.set(Arc::clone(loop_));
+    }
+
+    fn set_capacity(&self, rows: usize) {
+        if self.inside.get().is_none() {
+            self.capacity.store(rows.max(1), Ordering::Relaxed);
+        }
+    }
+
+    fn put_across(&self, crossing: Crossing) {
+        let _ = self.crossing.set(crossing);
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
@@ -233,13 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_edge_gives_the_batch_back() {
+    fn a_full_edge_gives_back_what_finds_no_room() {
         let edge = edge();
         edge.capacity.store(4, Ordering::Relaxed);
         assert!(edge.offer(batch(3)).is_ok());
-        assert_eq!(edge.offer(batch(2)).map_err(|b| b.len()), Err(2));
-        assert_eq!(edge.take(10).map(|b| b.len()), Some(3));
-        assert!(edge.offer(batch(6)).is_ok(), "an empty edge takes any batch");
+        assert_eq!(edge.offer(batch(2)).map_err(|b| b.len()), Err(1), "one finds room");
+        assert_eq!(edge.offer(batch(1)).map_err(|b| b.len()), Err(1));
+        assert_eq!(edge.take(10).map(|b| b.len()), Some(4));
+        assert_eq!(edge.offer(batch(6)).map_err(|b| b.len()), Err(2), "an empty edge has its bound too");
     }
 
     #[test]

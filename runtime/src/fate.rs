@@ -24,12 +24,24 @@ pub enum Fate {
     Absorbed,
     /// A filter said no, or a join found no partner in its time.
     Filtered,
+    /// Sent back: a new version of what it was made of takes its place.
+    Superseded,
+    /// Made from a version that has been revised since.
+    Withdrawn,
 }
 
 impl Fate {
     /// All fates, best first.
-    pub const ALL: [Fate; 6] =
-        [Fate::Emitted, Fate::Rejected, Fate::Failed, Fate::Dropped, Fate::Absorbed, Fate::Filtered];
+    pub const ALL: [Fate; 8] = [
+        Fate::Emitted,
+        Fate::Rejected,
+        Fate::Failed,
+        Fate::Dropped,
+        Fate::Absorbed,
+        Fate::Filtered,
+        Fate::Superseded,
+        Fate::Withdrawn,
+    ];
     pub(crate) const WORST: u8 = Self::ALL.len() as u8 - 1;
 
     pub(crate) fn rank(self) -> u8 {
@@ -49,6 +61,8 @@ impl Fate {
             Fate::Failed => "failed",
             Fate::Dropped => "dropped",
             Fate::Filtered => "filtered",
+            Fate::Superseded => "superseded",
+            Fate::Withdrawn => "withdrawn",
         }
     }
 }
@@ -61,6 +75,12 @@ impl Tally {
     /// Adds `n` ends.
     pub fn add(&self, fate: Fate, n: u64) {
         self.0[fate as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// An end that was counted as `from` turns out to be `to`.
+    pub(crate) fn turn(&self, from: Fate, to: Fate) {
+        self.0[from as usize].fetch_sub(1, Ordering::Relaxed);
+        self.add(to, 1);
     }
 
     /// Adds this tally to totals by name; fates that never occurred are left out.

@@ -1,7 +1,7 @@
 //! Records that will not go on: where, why, and what they were.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -111,15 +111,19 @@ pub struct FaultLog {
 #[derive(Debug, Default)]
 struct Log {
     total: u64,
-    kept: Vec<Fault>,
-    recent: VecDeque<Fault>,
+    next: u64,
+    kept: BTreeMap<u64, Fault>,
+    recent: VecDeque<(u64, Fault)>,
     /// How often, and the first record.
     reasons: HashMap<(u32, FaultKind, Arc<str>), (u64, String)>,
 }
 
 impl FaultLog {
-    pub(crate) fn file(&self, fault: Fault) {
+    /// Files a fault under a number, by which it can be withdrawn.
+    pub(crate) fn file(&self, fault: Fault) -> u64 {
         let mut log = self.state.lock();
+        let number = log.next;
+        log.next += 1;
         log.total += 1;
         let key = (fault.node, fault.kind, Arc::clone(&fault.reason));
         let known = log.reasons.len() < REASONS || log.reasons.contains_key(&key);
@@ -128,9 +132,27 @@ impl FaultLog {
         if log.recent.len() == SHOWN {
             log.recent.pop_front();
         }
-        log.recent.push_back(fault.clone());
+        log.recent.push_back((number, fault.clone()));
         if log.kept.len() < KEPT_FAULTS {
-            log.kept.push(fault);
+            log.kept.insert(number, fault);
+        }
+        number
+    }
+
+    /// Takes a fault out again: what it was made of has been revised. One that was only counted stays counted by reason.
+    pub(crate) fn withdraw(&self, number: u64) {
+        let mut log = self.state.lock();
+        log.total -= 1;
+        log.recent.retain(|(other, _)| *other != number);
+        let Some(fault) = log.kept.remove(&number) else { return };
+        let key = (fault.node, fault.kind, Arc::clone(&fault.reason));
+        let known = log.reasons.contains_key(&key);
+        let key = if known { key } else { (fault.node, fault.kind, "other reasons".into()) };
+        if let Some((count, _)) = log.reasons.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                log.reasons.remove(&key);
+            }
         }
     }
 
@@ -141,7 +163,7 @@ impl FaultLog {
 
     /// The faults that were kept whole, oldest first.
     pub fn kept(&self) -> Vec<Fault> {
-        self.state.lock().kept.clone()
+        self.state.lock().kept.values().cloned().collect()
     }
 
     pub(crate) fn view(&self) -> FaultsView {
@@ -160,7 +182,7 @@ impl FaultLog {
             .collect();
         by_reason.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
         by_reason.truncate(SHOWN);
-        let recent = log.recent.iter().rev().map(|fault| FaultView {
+        let recent = log.recent.iter().rev().map(|(_, fault)| FaultView {
             at_us: fault.at.as_micros() as u64,
             node: fault.node,
             kind: fault.kind.name(),

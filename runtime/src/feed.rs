@@ -8,7 +8,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::{clock::Clock, waker::Waker};
+use crate::{clock::Clock, schedule::Schedule, waker::Waker};
 
 /// Something that could not be read: a row that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,10 @@ pub struct Feed<T> {
     state: Mutex<State<T>>,
     room: Condvar,
     room_async: tokio::sync::Notify,
+    /// The other end has brought something.
+    filled: Condvar,
+    /// Whether [`take`](Self::take) waits for records, so that what it gives does not depend on who is quicker.
+    patient: bool,
     waker: Arc<Waker>,
 }
 
@@ -71,11 +75,13 @@ const CHUNK: usize = 512;
 const QUICK: Duration = Duration::from_micros(200);
 
 impl<T: Send + 'static> Feed<T> {
-    fn new(waker: Arc<Waker>) -> Arc<Self> {
+    fn new(waker: Arc<Waker>, patient: bool) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State { fed: Fed::default(), ended: false, closed: false }),
             room: Condvar::new(),
             room_async: tokio::sync::Notify::new(),
+            filled: Condvar::new(),
+            patient,
             waker,
         })
     }
@@ -86,12 +92,13 @@ impl<T: Send + 'static> Feed<T> {
         name: &str,
         waker: Arc<Waker>,
         clock: Clock,
+        schedule: Schedule,
         make: impl FnOnce() -> I + Send + 'static,
     ) -> Arc<Self>
     where
         I: Iterator<Item = Read<T>>,
     {
-        let feed = Self::new(waker);
+        let feed = Self::new(waker, schedule != Schedule::Actors);
         let other = Arc::clone(&feed);
         let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || {
             let mut some = Vec::new();
@@ -156,7 +163,9 @@ impl<T: Send + 'static> Feed<T> {
             }
         }
         drop(state);
-        if was_empty {
+        if self.patient {
+            self.filled.notify_one();
+        } else if was_empty {
             self.waker.wake();
         }
         true
@@ -164,7 +173,7 @@ impl<T: Send + 'static> Feed<T> {
 
     /// A feed for a task that awaits its records.
     pub fn for_task(waker: Arc<Waker>) -> Arc<Self> {
-        Self::new(waker)
+        Self::new(waker, false)
     }
 
     /// Hands one record over from a task; waits for room. Says whether more are wanted.
@@ -184,12 +193,19 @@ impl<T: Send + 'static> Feed<T> {
     /// No more will come.
     pub fn end(&self) {
         self.state.lock().ended = true;
-        self.waker.wake();
+        if self.patient {
+            self.filled.notify_one();
+        } else {
+            self.waker.wake();
+        }
     }
 
     /// Takes what is there, up to `most` values.
     pub fn take(&self, most: usize) -> Fed<T> {
         let mut state = self.state.lock();
+        while self.patient && !state.ended && !state.closed && state.fed.values.len() <= most {
+            self.filled.wait(&mut state);
+        }
         let fed = if state.fed.values.len() <= most {
             std::mem::take(&mut state.fed)
         } else {
@@ -230,7 +246,9 @@ mod tests {
 
     #[test]
     fn an_endless_iterator_stops_when_no_more_is_wanted() {
-        let feed = Feed::from_iterator("ones", Waker::new(), Clock::real(), || std::iter::repeat(1).map(Ok));
+        let feed = Feed::from_iterator("ones", Waker::new(), Clock::real(), Schedule::Actors, || {
+            std::iter::repeat(1).map(Ok)
+        });
         let mut seen = 0;
         while seen < 10_000 {
             seen += feed.take(100).values.len();
@@ -243,7 +261,7 @@ mod tests {
     #[test]
     fn a_panic_in_a_source_is_told() {
         crate::guard::install_hook();
-        let feed = Feed::from_iterator("bad", Waker::new(), Clock::real(), || {
+        let feed = Feed::from_iterator("bad", Waker::new(), Clock::real(), Schedule::Actors, || {
             (0..3).map(|i| {
                 assert!(i < 2, "no {i}");
                 Ok(i)

@@ -19,11 +19,15 @@ use crate::{
     clock::Clock,
     data::Data,
     edge::{AnyEdge, Edge, EdgeInfo},
-    loops::Loop,
+    loops::{Attention, Loop},
     node::{AnyNode, Node},
     operator::{Meters, NodeCore, Operator},
     ports::Port,
     record::FeedbackId,
+    regions::{self, Crossing, Regions},
+    run::RunOptions,
+    schedule::Schedule,
+    scope::Scope,
     serve::{ModelClient, ServedModel, Serving},
     view::{GraphView, NodeView, ProblemView, Role},
     waker::Waker,
@@ -117,12 +121,18 @@ pub struct Start<'a> {
     pub(crate) clock: Clock,
     pub(crate) serving: &'a Serving,
     pub(crate) inside: Option<(Arc<Loop>, usize)>,
+    pub(crate) schedule: Schedule,
 }
 
 impl Start<'_> {
     /// The run's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Who steps when.
+    pub fn schedule(&self) -> Schedule {
+        self.schedule
     }
 
     /// Wakes the operator's actor.
@@ -142,6 +152,7 @@ struct Def {
     spec: NodeSpec,
     name: String,
     waker: Arc<Waker>,
+    attention: Arc<Attention>,
     meters: Arc<Meters>,
     build: Option<Build>,
     /// How many edges leave each of its outputs; asked when the graph is whole.
@@ -160,7 +171,11 @@ struct Inner {
     nodes: Vec<Def>,
     edges: Vec<Arc<dyn AnyEdge>>,
     feedbacks: Vec<Feedback>,
+    /// Scatter and gather.
+    scopes: Vec<(u32, u32)>,
     models: Vec<ServedModel>,
+    /// Whether a task outside of the graph brings records or answers.
+    fed_by_tasks: bool,
     errors: Vec<BuildError>,
 }
 
@@ -201,10 +216,12 @@ impl Graph {
             }
             name
         });
+        let waker = Waker::new();
         inner.nodes.push(Def {
             spec,
             name,
-            waker: Waker::new(),
+            attention: Attention::new(Arc::clone(&waker)),
+            waker,
             meters: Arc::default(),
             build: None,
             outputs: Vec::new(),
@@ -271,9 +288,12 @@ impl Graph {
         self.inner.lock().nodes[node as usize].spec.place = place;
     }
 
-    /// The waker of a node's actor.
-    pub fn waker(&self, node: u32) -> Arc<Waker> {
-        Arc::clone(&self.inner.lock().nodes[node as usize].waker)
+    /// What is scattered at one node is gathered at another.
+    pub fn open_scope(&self, scatter: u32, gather: u32) -> Arc<Scope> {
+        let mut inner = self.inner.lock();
+        inner.scopes.push((scatter, gather));
+        let attention = Arc::clone(&inner.nodes[gather as usize].attention);
+        Scope::new(inner.scopes.len() as u32 - 1, attention)
     }
 
     /// Opens a feedback point at `node`.
@@ -291,6 +311,11 @@ impl Graph {
     /// Declares a model that the run must serve.
     pub fn declare_model(&self, model: ServedModel) {
         self.inner.lock().models.push(model);
+    }
+
+    /// Says that a task outside of the graph brings records or answers.
+    pub fn fed_by_task(&self) {
+        self.inner.lock().fed_by_tasks = true;
     }
 
     /// Remembers something that is wrong, to be reported with everything else.
@@ -388,10 +413,19 @@ impl Graph {
     }
 
     /// Finds the loops, tells the edges, and builds every node.
-    pub(crate) fn build(&self, permits: usize, clock: &Clock, serving: &Serving) -> Built {
+    pub(crate) fn build(&self, options: &RunOptions, clock: &Clock, serving: &Serving) -> Built {
         let mut inner = self.inner.lock();
-        let loops = inner.find_loops(permits);
+        let loops = inner.find_loops(options.permits);
+        let regions = inner.find_regions(&loops);
         let edges = inner.edges.clone();
+        for edge in &edges {
+            edge.set_capacity(options.edge_capacity);
+            let (from, to) = (&regions[edge.info().from as usize], &regions[edge.info().to as usize]);
+            if from != to {
+                edge.put_across(Crossing { from: from.clone(), to: to.clone() });
+            }
+        }
+        let points = inner.feedbacks.iter().map(|f| regions[f.node as usize].loop_).collect();
         let mut nodes = Vec::new();
         for (id, def) in inner.nodes.iter_mut().enumerate() {
             let id = id as u32;
@@ -401,14 +435,27 @@ impl Graph {
                 waker: Arc::clone(&def.waker),
                 stats: Default::default(),
                 meters: Arc::clone(&def.meters),
+                regions: regions[id as usize].clone(),
+                attention: Arc::clone(&def.attention),
+                notices: Default::default(),
             });
             let inside = loops.iter().find_map(|l| l.place_of(id).map(|place| (Arc::clone(l), place)));
-            let start = Start { core: Arc::clone(&core), clock: clock.clone(), serving, inside };
+            if let Some((loop_, member)) = &inside {
+                def.attention.put_inside(Arc::clone(loop_), *member);
+            }
+            let start = Start {
+                core: Arc::clone(&core),
+                clock: clock.clone(),
+                serving,
+                inside,
+                schedule: options.schedule,
+            };
             if let Some(build) = def.build.take() {
                 nodes.push((core, def.spec.role, build(start)));
             }
         }
-        Built { nodes, edges, loops }
+        let waits_for_outside = !inner.models.is_empty() || inner.fed_by_tasks;
+        Built { nodes, edges, loops, points, waits_for_outside }
     }
 }
 
@@ -417,9 +464,29 @@ pub(crate) struct Built {
     pub nodes: Vec<(Arc<NodeCore>, Role, Box<dyn AnyNode>)>,
     pub edges: Vec<Arc<dyn AnyEdge>>,
     pub loops: Vec<Arc<Loop>>,
+    /// Per feedback point, the number of its loop.
+    pub points: Vec<Option<u32>>,
+    /// Whether something outside of the graph may wake a node.
+    pub waits_for_outside: bool,
 }
 
 impl Inner {
+    fn find_regions(&self, loops: &[Arc<Loop>]) -> Vec<Regions> {
+        let edges: Vec<(u32, u32)> = self.edges.iter().map(|e| (e.info().from, e.info().to)).collect();
+        let mut regions = vec![Regions::default(); self.nodes.len()];
+        for (node, regions) in regions.iter_mut().enumerate() {
+            let loop_ = loops.iter().position(|l| l.place_of(node as u32).is_some());
+            regions.loop_ = loop_.map(|number| number as u32);
+        }
+        for (scope, &(scatter, gather)) in self.scopes.iter().enumerate() {
+            let inside = regions::between(self.nodes.len(), &edges, scatter, gather);
+            for (regions, _) in regions.iter_mut().zip(inside).filter(|(_, inside)| *inside) {
+                regions.scopes.push(scope as u32);
+            }
+        }
+        regions
+    }
+
     fn find_loops(&self, permits: usize) -> Vec<Arc<Loop>> {
         let mut graph = DiGraph::<(), ()>::with_capacity(self.nodes.len(), self.edges.len());
         let index: Vec<_> = self.nodes.iter().map(|_| graph.add_node(())).collect();

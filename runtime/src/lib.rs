@@ -7,8 +7,9 @@
 //! | what travels | [`data`], [`record`], [`batch`] |
 //! | the graph while it is written | [`graph`], [`ports`] |
 //! | how it moves | [`operator`] (a step), [`edge`] (credit), [`loops`] (permits), [`scope`] (scatter and gather) |
+//! | how records change | [`origin`] (versions, withdrawals, finality) |
 //! | how records end | [`fate`], [`fault`], [`guard`] |
-//! | a whole run | [`run()`](run::run) |
+//! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
 //! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
 //! | who looks at it | [`observer`], [`view`] |
 //! | time | [`clock`] |
@@ -35,9 +36,14 @@ pub mod loops;
 mod node;
 pub mod observer;
 pub mod operator;
+pub mod origin;
 pub mod ports;
 pub mod record;
+mod regions;
+#[doc(hidden)]
+pub mod rules;
 pub mod run;
+pub mod schedule;
 pub mod scope;
 pub mod serve;
 mod shared;

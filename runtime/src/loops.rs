@@ -8,7 +8,10 @@
 //!
 //! One lock, taken once per step, so that "nothing is inside" is never seen by mistake.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use parking_lot::Mutex;
 
@@ -37,6 +40,8 @@ struct State {
     parked: Vec<usize>,
     /// Per member: records in its state, without permits, that go on by themselves.
     waiting_for_others: Vec<usize>,
+    /// Per member: what it has been told of and has not looked at.
+    notices: Vec<usize>,
     /// Edges from outside that may still bring records.
     open_inputs: usize,
     /// The member that is to let go of its parked records.
@@ -57,6 +62,8 @@ pub(crate) struct Change {
     pub parked: usize,
     /// Its records after the step that wait for others to end.
     pub waiting: usize,
+    /// What it was told of and has looked at in the step.
+    pub noticed: usize,
     /// Edges from outside that it found finished.
     pub inputs_finished: usize,
     /// Whether it did the flush that it was asked for.
@@ -77,6 +84,7 @@ impl Loop {
             overflow: vec![0; n],
             parked: vec![0; n],
             waiting_for_others: vec![0; n],
+            notices: vec![0; n],
             open_inputs,
             flushing: None,
             waiting: Vec::new(),
@@ -134,6 +142,7 @@ impl Loop {
             state.overflow[member] = change.overflow;
             state.parked[member] = change.parked;
             state.waiting_for_others[member] = change.waiting;
+            state.notices[member] -= change.noticed;
             state.open_inputs -= change.inputs_finished;
             if change.flushed && state.flushing == Some(member) {
                 state.flushing = None;
@@ -145,19 +154,17 @@ impl Loop {
                     wake.append(&mut state.waiting);
                 }
             }
-            let quiet = state.open_inputs == 0 && state.used == 0 && state.overflow.iter().all(|&n| n == 0);
+            let quiet = state.open_inputs == 0
+                && state.used == 0
+                && state.overflow.iter().chain(&state.notices).all(|&n| n == 0);
             if quiet && !state.closed && state.flushing.is_none() {
-                let waits = |m: usize| state.waiting_for_others[m] > 0;
-                // One that was woken because its last part has ended commits when it has put out the whole.
-                let about_to_go_on = (0..self.wakers.len()).any(|m| waits(m) && self.wakers[m].is_pending());
                 match state.parked.iter().position(|&n| n > 0) {
-                    _ if about_to_go_on => {}
                     Some(next) => {
                         state.flushing = Some(next);
                         wake.push(next);
                     }
                     // Their parts are outside of the loop, or parked there.
-                    None if (0..self.wakers.len()).any(waits) => {}
+                    None if state.waiting_for_others.iter().any(|&n| n > 0) => {}
                     None => {
                         state.closed = true;
                         wake = (0..self.wakers.len()).collect();
@@ -170,6 +177,10 @@ impl Loop {
         }
     }
 
+    fn notify(&self, member: usize) {
+        self.state.lock().notices[member] += 1;
+    }
+
     pub(crate) fn snapshot(&self) -> LoopSnapshot {
         LoopSnapshot {
             nodes: self.members.clone(),
@@ -177,6 +188,46 @@ impl Loop {
             permits: self.permits as u64,
             used: self.state.lock().used as u64,
         }
+    }
+}
+
+/// How a node is told that something waits for it that is not on an edge, so that its loop knows of it too.
+#[derive(Debug, Default)]
+pub(crate) struct Attention {
+    waker: Arc<Waker>,
+    inside: OnceLock<(Arc<Loop>, usize)>,
+    given: AtomicUsize,
+}
+
+impl Attention {
+    /// For the node of this waker.
+    pub fn new(waker: Arc<Waker>) -> Arc<Self> {
+        Arc::new(Self { waker, ..Self::default() })
+    }
+
+    /// The node is in this loop.
+    pub fn put_inside(&self, loop_: Arc<Loop>, member: usize) {
+        // Set once, by the run that owns the graph.
+        let _ = self.inside.set((loop_, member));
+    }
+
+    /// Something is put where the node will look.
+    pub fn ask(&self, put: impl FnOnce()) {
+        if let Some((loop_, member)) = self.inside.get() {
+            loop_.notify(*member);
+        }
+        put();
+        self.waker.wake();
+    }
+
+    /// The node has looked at `n` things in this step.
+    pub fn given(&self, n: usize) {
+        self.given.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// What the node has looked at since the last call.
+    pub fn take_given(&self) -> usize {
+        self.given.swap(0, Ordering::Relaxed)
     }
 }
 

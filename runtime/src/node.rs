@@ -16,6 +16,7 @@ use crate::{
     operator::{Cx, NodeCore, Operator, Stats},
     ports::{Inputs, Outputs},
     record::{RecordId, Trail},
+    schedule::Seeded,
     shared::Shared,
 };
 
@@ -94,6 +95,7 @@ impl<Op: Operator> Node<Op> {
                 overflow: waiting - sending,
                 parked: holding.parked,
                 waiting: holding.waiting,
+                noticed: self.core.attention.take_given(),
                 inputs_finished,
                 flushed,
             },
@@ -108,7 +110,8 @@ impl<Op: Operator> AnyNode for Node<Op> {
         let begun = shared.clock.now();
         let inside = self.inside.clone();
         let place = inside.as_ref().map(|(loop_, member)| (loop_.as_ref(), *member));
-        let mut cx = Cx { node: &core, shared, inside: place, most: self.most, permits: 0 };
+        let most = shared.seeded.as_ref().map_or(self.most, Seeded::rows);
+        let mut cx = Cx { node: &core, shared, inside: place, most, permits: 0 };
         let held = self.op.holding().held;
 
         if self.inside.is_none() {
@@ -125,7 +128,12 @@ impl<Op: Operator> AnyNode for Node<Op> {
         }
         core.stats.blocked.store(false, Ordering::Relaxed);
 
-        let mut busy = self.op.wake(&mut self.outputs, &mut cx);
+        let notices = core.take_notices();
+        if !notices.is_empty() {
+            self.op.notice(&notices, &mut self.outputs, &mut cx);
+        }
+        let mut busy = !notices.is_empty();
+        busy |= self.op.wake(&mut self.outputs, &mut cx);
         let mut taken = false;
         if self.op.is_ready()
             && let Some(batch) = self.inputs.take(&mut cx)

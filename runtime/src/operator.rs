@@ -12,14 +12,17 @@ use std::sync::{
 use serde::Serialize;
 
 use crate::{
+    batch::MAX_ROWS,
     clock::{Clock, Moment},
     data,
     fate::{Fate, Tally},
     fault::{Fault, FaultKind},
-    loops::Loop,
+    loops::{Attention, Loop},
+    origin::{self, Mark, Notice, Origin, ProvisionalEnd, Standing},
     ports::{Inputs, Outputs},
-    record::{RecordId, Root, Tag, Trail},
-    scope::Membership,
+    record::{FeedbackId, RecordId, Root, Tag, Trail},
+    regions::{Crossing, Regions},
+    scope::{Family, Membership, Scope},
     shared::Shared,
     view::{ModelCounts, VerdictCounts},
     waker::Waker,
@@ -40,6 +43,11 @@ pub trait Operator: Send + 'static {
     fn wake(&mut self, out: &mut Self::Out, cx: &mut Cx<'_>) -> bool {
         let _ = (out, cx);
         false
+    }
+
+    /// Called before anything else of a step: origins of records that it holds (see [`Cx::hold`]) have been revised or settled.
+    fn notice(&mut self, notices: &[Notice], out: &mut Self::Out, cx: &mut Cx<'_>) {
+        let _ = (notices, out, cx);
     }
 
     /// No more input can come: let go of everything that waits for more. What comes back by itself (a model's call) may stay.
@@ -95,6 +103,21 @@ pub struct NodeCore {
     pub waker: Arc<Waker>,
     pub(crate) stats: Stats,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) regions: Regions,
+    pub(crate) attention: Arc<Attention>,
+    pub(crate) notices: parking_lot::Mutex<Vec<Notice>>,
+}
+
+impl NodeCore {
+    pub(crate) fn post(&self, notice: Notice) {
+        self.attention.ask(|| self.notices.lock().push(notice));
+    }
+
+    pub(crate) fn take_notices(&self) -> Vec<Notice> {
+        let notices = std::mem::take(&mut *self.notices.lock());
+        self.attention.given(notices.len());
+        notices
+    }
 }
 
 /// Totals of one node; written by its actor within a step, read at a barrier.
@@ -128,7 +151,7 @@ pub struct Meters {
 
 /// What an operator may do beside sending records on: end them, make them, ask for the time.
 pub struct Cx<'a> {
-    pub(crate) node: &'a NodeCore,
+    pub(crate) node: &'a Arc<NodeCore>,
     pub(crate) shared: &'a Shared,
     /// Its loop and its place there, if it is in one.
     pub(crate) inside: Option<(&'a Loop, usize)>,
@@ -154,6 +177,11 @@ impl Cx<'_> {
         Arc::clone(&self.node.waker)
     }
 
+    /// Most records that a source is to bring in this step.
+    pub fn most(&self) -> usize {
+        if self.shared.seeded.is_some() { self.most } else { MAX_ROWS }
+    }
+
     /// Whether sources have been asked to stop.
     pub fn is_draining(&self) -> bool {
         self.shared.is_draining()
@@ -166,21 +194,157 @@ impl Cx<'_> {
         (first..first + count as u64).map(|seq| RecordId::of_source(self.node.id, seq)).collect()
     }
 
-    /// Ends a record.
+    /// Ends a record. One that may still be withdrawn ends provisionally.
     pub fn end(&mut self, tag: &Tag, fate: Fate) {
+        self.end_filed(tag, fate, None);
+    }
+
+    fn end_filed(&mut self, tag: &Tag, fate: Fate, fault: Option<u64>) {
+        let family = |trail: &Trail| self.node.regions.family_of(trail).cloned();
+        let family = tag.trail.as_deref().and_then(family);
+        self.count_end(tag, fate, fault);
+        if let (Some(scope), Some(trail)) = (family, tag.trail.as_deref()) {
+            scope.family.gone(scope.place, Some(fate), trail);
+        }
+    }
+
+    fn count_end(&mut self, tag: &Tag, fate: Fate, fault: Option<u64>) {
         let stats = &self.node.stats;
         stats.ended.add(fate, 1);
         let Some(trail) = tag.trail.as_deref() else { return stats.roots_ended.add(fate, 1) };
         if trail.roots.is_empty() {
             stats.roots_ended.add(fate, 1);
         }
-        for root in &trail.roots {
-            if let Some(fate) = root.less(fate) {
-                stats.roots_ended.add(fate, 1);
+        let over = matches!(fate, Fate::Withdrawn | Fate::Superseded);
+        if over || trail.standing() == Standing::Final {
+            for root in &trail.roots {
+                if let Some(fate) = root.less(fate) {
+                    stats.roots_ended.add(fate, 1);
+                }
+            }
+        } else {
+            ProvisionalEnd::file(trail, fate, fault, self.node, self.shared);
+        }
+        for mark in self.own_marks(trail) {
+            mark.origin.less(self.shared);
+        }
+    }
+
+    /// The marks whose origin may be revised by a record that is here: those of its own loop.
+    fn own_marks<'t>(&self, trail: &'t Trail) -> impl Iterator<Item = &'t Mark> + use<'_, 't> {
+        let (shared, here) = (self.shared, self.node.regions.loop_);
+        trail.marks.iter().filter(move |mark| here.is_some() && shared.loop_of(mark.point()) == here)
+    }
+
+    /// Whether nothing of what the record was made of can be revised but by the record itself: where its standing is not
+    /// final, only its own loop can change that.
+    pub fn is_final_but_for_its_loop(&self, tag: &Tag) -> bool {
+        let here = self.node.regions.loop_;
+        tag.trail.as_deref().is_none_or(|trail| {
+            let outside = |mark: &&Mark| here.is_none() || self.shared.loop_of(mark.point()) != here;
+            trail.marks.iter().filter(outside).all(|mark| mark.standing() == Standing::Final)
+        })
+    }
+
+    /// Whether sinks that append are to wait for final records.
+    #[doc(hidden)]
+    pub fn waits_for_finality(&self) -> bool {
+        self.shared.rules.sinks_wait
+    }
+
+    /// Has this operator told, through [`Operator::notice`], of what becomes of a record that it holds. One that says
+    /// [`Standing::Withdrawn`] is to be ended as such at once.
+    pub fn hold(&mut self, tag: &Tag) -> Standing {
+        tag.trail.as_deref().map_or(Standing::Final, |trail| origin::hold(trail, self.node))
+    }
+
+    /// Ends the record if it was made from a version that has been revised. Says whether it did.
+    pub fn end_if_withdrawn(&mut self, tag: &Tag) -> bool {
+        let gone = self.shared.rules.stale_records_end
+            && tag.trail.as_deref().is_some_and(|trail| trail.standing() == Standing::Withdrawn);
+        if gone {
+            self.end(tag, Fate::Withdrawn);
+        }
+        gone
+    }
+
+    /// A record comes to a point from which it may be revised, for the first time.
+    pub fn enter_point(&mut self, tag: &mut Tag, point: FeedbackId) {
+        ensure_root(tag);
+        let origin = Origin::new(self.shared.number(), point, tag.clone());
+        tag.trail_mut().marks.push(Mark { origin, version: 1 });
+    }
+
+    /// A record that was sent back comes to its point: gives the next version, to go on in its place. `None` where the
+    /// record's version was no longer current and it has been ended as withdrawn.
+    ///
+    /// The next version carries what the first one carried when it came, and the worst rounds of the record that was judged.
+    pub fn reenter_point(&mut self, mut judged: Tag, point: FeedbackId) -> Option<Tag> {
+        // Another record of the same batch may have revised what this one was made of.
+        if self.end_if_withdrawn(&judged) {
+            return None;
+        }
+        let trail = judged.trail.as_deref();
+        let Some(mark) = trail.and_then(|t| t.marks.iter().rev().find(|mark| mark.point() == point)).cloned()
+        else {
+            // It came into the loop behind the point.
+            self.enter_point(&mut judged, point);
+            return Some(judged);
+        };
+        let mut version = mark.version;
+        if !self.shared.rules.first_retry_wins {
+            version = mark.origin.current();
+        }
+        let Some(version) = mark.origin.revise(version, self.shared) else {
+            self.end(&judged, Fate::Withdrawn);
+            return None;
+        };
+        let entry = mark.origin.entry();
+        let mut next = entry.clone();
+        let trail = next.trail_mut();
+        if let Some(judged) = judged.trail.as_deref() {
+            trail.rounds.clone_from(&judged.rounds);
+            if !self.shared.rules.entries_are_restored {
+                trail.marks.clone_from(&judged.marks);
+                trail.marks.retain(|other| !Arc::ptr_eq(&other.origin, &mark.origin));
             }
         }
-        if let Some(scope) = trail.scopes.last() {
-            scope.family.ended(scope.place, fate);
+        trail.marks.push(Mark { origin: Arc::clone(&mark.origin), version });
+        Stats::add(&self.node.stats.created, 1);
+        self.count_more(&next);
+        self.end(&judged, Fate::Superseded);
+        Some(next)
+    }
+
+    /// One more record like this is here: its roots, origins and family count it.
+    fn count_more(&self, tag: &Tag) {
+        let Some(trail) = tag.trail.as_deref() else { return };
+        for root in &trail.roots {
+            root.more(1);
+        }
+        for mark in self.own_marks(trail) {
+            mark.origin.more();
+        }
+        if let Some(scope) = self.node.regions.family_of(trail) {
+            scope.family.more(1);
+        }
+    }
+
+    /// A record goes over an edge on which it leaves a region.
+    pub(crate) fn cross(&mut self, trail: &Trail, crossing: &Crossing) {
+        if crossing.from.loop_ != crossing.to.loop_ {
+            for mark in self.own_marks(trail) {
+                mark.origin.less(self.shared);
+            }
+        }
+        let (old, new) = (crossing.from.family_of(trail), crossing.to.family_of(trail));
+        if let Some(old) = old
+            && new.is_none_or(|new| !Arc::ptr_eq(&new.family, &old.family))
+        {
+            if let Some(new) = new {
+                new.family.more(1);
+            }
+            old.family.gone(old.place, None, trail);
         }
     }
 
@@ -192,13 +356,7 @@ impl Cx<'_> {
 
     /// Ends a child that has arrived at its gather: like [`end`](Self::end) as absorbed, but its family learns that it arrived.
     pub fn arrive(&mut self, tag: &Tag, scope: &Membership) {
-        let stats = &self.node.stats;
-        stats.ended.add(Fate::Absorbed, 1);
-        for root in tag.trail.iter().flat_map(|t| &t.roots) {
-            if let Some(fate) = root.less(Fate::Absorbed) {
-                stats.roots_ended.add(fate, 1);
-            }
-        }
+        self.count_end(tag, Fate::Absorbed, None);
         scope.family.arrived();
     }
 
@@ -218,9 +376,10 @@ impl Cx<'_> {
         value: Option<&T>,
         origin: String,
     ) {
-        let rejected = matches!(kind, FaultKind::Rejected | FaultKind::RoundsSpent);
-        self.end(tag, if rejected { Fate::Rejected } else { Fate::Failed });
-        self.shared.faults.file(Fault {
+        if self.end_if_withdrawn(tag) {
+            return;
+        }
+        let fault = self.shared.faults.file(Fault {
             node: self.node.id,
             operator: Arc::clone(&self.node.name),
             kind,
@@ -231,62 +390,71 @@ impl Cx<'_> {
             value: value.map(|v| data::preview(v, 4000)),
             at: self.shared.clock.now(),
         });
+        let rejected = matches!(kind, FaultKind::Rejected | FaultKind::RoundsSpent);
+        self.end_filed(tag, if rejected { Fate::Rejected } else { Fate::Failed }, Some(fault));
     }
 
-    /// A further record made from that of `tag`: same roots, rounds and scopes, its own id.
+    /// A further record made from that of `tag`: it carries the same, and has its own id.
     pub fn fork(&mut self, tag: &mut Tag) -> Tag {
-        let child = self.fork_outside(tag);
-        if let Some(scope) = tag.trail.as_ref().and_then(|t| t.scopes.last()) {
-            scope.family.more(1);
-        }
-        child
+        ensure_root(tag);
+        self.count_more(tag);
+        Tag { id: self.make().id, trail: tag.trail.clone() }
+    }
+
+    /// The family of `children` that `parent` is about to have.
+    pub fn new_family(&mut self, scope: &Arc<Scope>, parent: &Tag, children: usize) -> Arc<Family> {
+        Family::new(scope, self.shared.number(), parent, children as u64)
     }
 
     /// A child of `parent` that starts a scope of its own.
     pub fn fork_into(&mut self, parent: &mut Tag, scope: Membership) -> Tag {
-        let mut child = self.fork_outside(parent);
+        ensure_root(parent);
+        let mut child = Tag { id: self.make().id, trail: parent.trail.clone() };
+        if let Some(trail) = child.trail.as_deref() {
+            for root in &trail.roots {
+                root.more(1);
+            }
+            for mark in self.own_marks(trail) {
+                mark.origin.more();
+            }
+        }
         child.trail_mut().scopes.push(scope);
         child
     }
 
     /// One record made of several that all still have to end (as absorbed, usually).
     ///
-    /// It descends from all their roots and has the pointwise worst of their rounds.
+    /// It descends from all their roots, carries all their marks and has the pointwise worst of their rounds.
     pub fn combine<'t>(&mut self, parents: impl IntoIterator<Item = &'t mut Tag>) -> Tag {
         let mut made = self.make();
         let mut first = true;
         for parent in parents {
             ensure_root(parent);
             let Some(theirs) = parent.trail.as_deref() else { continue };
+            let is_first = std::mem::take(&mut first);
             let trail = made.trail_mut();
             for root in &theirs.roots {
                 if !trail.roots.iter().any(|r| Arc::ptr_eq(r, root)) {
-                    root.more(1);
                     trail.roots.push(Arc::clone(root));
                 }
             }
-            trail.worst_rounds(theirs);
-            if std::mem::take(&mut first) {
+            if self.shared.rules.worst_rounds || is_first {
+                trail.worst_rounds(theirs);
+            }
+            if self.shared.rules.marks_are_joined || is_first {
+                trail.add_marks(theirs);
+            }
+            if is_first {
                 trail.scopes.clone_from(&theirs.scopes);
-                if let Some(scope) = trail.scopes.last() {
-                    scope.family.more(1);
-                }
             }
         }
+        self.count_more(&made);
         made
-    }
-
-    fn fork_outside(&mut self, tag: &mut Tag) -> Tag {
-        ensure_root(tag);
-        for root in tag.trail.iter().flat_map(|t| &t.roots) {
-            root.more(1);
-        }
-        Tag { id: self.make().id, trail: tag.trail.clone() }
     }
 
     fn make(&mut self) -> Tag {
         Stats::add(&self.node.stats.created, 1);
-        Tag::plain(RecordId::made_inside(self.shared.next_id.fetch_add(1, Ordering::Relaxed)))
+        Tag::plain(RecordId::made_inside(self.shared.number()))
     }
 
     /// Changes the handler's counts.

@@ -91,25 +91,13 @@ impl<T: Data> Inputs for Inlet<T> {
         let turn = self.turn;
         let order = (0..back).chain((0..forward).map(|i| back + (turn + i) % forward));
         for i in order {
-            let edge = &self.lanes[i].edge;
-            let batch = match (cx.inside, edge.inside()) {
-                (Some((loop_, member)), None) => {
-                    let waiting = edge.len().min(cx.most);
-                    let admitted = if waiting == 0 { 0 } else { loop_.admit(member, waiting) };
-                    cx.permits += admitted;
-                    if admitted == 0 { None } else { edge.take(admitted) }
+            let edge = Arc::clone(&self.lanes[i].edge);
+            // A batch of which nothing stands is not worth a step.
+            while let Some(batch) = take_from(&edge, cx) {
+                if let Some(batch) = without_withdrawn(batch, cx) {
+                    self.turn = (i + 1).saturating_sub(back) % forward.max(1);
+                    return Some(batch);
                 }
-                (inside, _) => {
-                    let batch = edge.take(cx.most);
-                    if inside.is_some() {
-                        cx.permits += batch.as_ref().map_or(0, Batch::len);
-                    }
-                    batch
-                }
-            };
-            if batch.is_some() {
-                self.turn = (i + 1).saturating_sub(back) % forward.max(1);
-                return batch;
             }
         }
         None
@@ -133,6 +121,37 @@ impl<T: Data> Inputs for Inlet<T> {
     fn all_finished(&self) -> bool {
         self.lanes.iter().all(|lane| lane.finished || lane.edge.is_finished())
     }
+}
+
+/// Takes rows from an edge, with their permits.
+fn take_from<T: Data>(edge: &Edge<T>, cx: &mut Cx<'_>) -> Option<Batch<T>> {
+    match (cx.inside, edge.inside()) {
+        (Some((loop_, member)), None) => {
+            let waiting = edge.len().min(cx.most);
+            let admitted = if waiting == 0 { 0 } else { loop_.admit(member, waiting) };
+            cx.permits += admitted;
+            if admitted == 0 { None } else { edge.take(admitted) }
+        }
+        (inside, _) => {
+            let batch = edge.take(cx.most);
+            if inside.is_some() {
+                cx.permits += batch.as_ref().map_or(0, Batch::len);
+            }
+            batch
+        }
+    }
+}
+
+/// Ends the rows that were made from a version which has been revised; `None` if no other is left.
+fn without_withdrawn<T>(batch: Batch<T>, cx: &mut Cx<'_>) -> Option<Batch<T>> {
+    let carries = |trail: &Option<Arc<Trail>>| trail.as_ref().is_some_and(|t| !t.marks.is_empty());
+    if !batch.trails().iter().any(carries) {
+        return Some(batch);
+    }
+    let stands = |i: usize, cx: &mut Cx<'_>| !cx.end_if_withdrawn(&batch.tag(i));
+    let flags: Vec<bool> = (0..batch.len()).map(|i| stands(i, cx)).collect();
+    let (batch, _) = batch.partition(&flags);
+    (!batch.is_empty()).then_some(batch)
 }
 
 impl Inputs for () {
@@ -159,12 +178,18 @@ pub struct Two<A, B> {
     /// The second.
     pub right: Inlet<B>,
     right_first: bool,
+    in_turns: bool,
 }
 
 impl<A, B> Two<A, B> {
     /// Both inlets, taken in turns.
     pub fn new(left: Inlet<A>, right: Inlet<B>) -> Self {
-        Self { left, right, right_first: false }
+        Self { left, right, right_first: false, in_turns: true }
+    }
+
+    /// The left one only when nothing waits on the right one.
+    pub fn right_first(left: Inlet<A>, right: Inlet<B>) -> Self {
+        Self { left, right, right_first: true, in_turns: false }
     }
 }
 
@@ -181,7 +206,7 @@ impl<A: Data, B: Data> Inputs for Two<A, B> {
     type Batch = Side<A, B>;
 
     fn take(&mut self, cx: &mut Cx<'_>) -> Option<Side<A, B>> {
-        self.right_first = !self.right_first;
+        self.right_first ^= self.in_turns;
         if self.right_first {
             let right = self.right.take(cx).map(Side::Right);
             right.or_else(|| self.left.take(cx).map(Side::Left))
@@ -243,7 +268,7 @@ impl<T: Data> Outlet<T> {
         let ways = self.ways.len();
         Stats::add(&cx.node.stats.records_out, (batch.len() * ways) as u64);
         if ways == 1 {
-            self.ways[0].file(batch);
+            self.ways[0].file(batch, cx);
             return;
         }
         // Fan-out: the first way gets the record, the others get records made from it.
@@ -256,7 +281,7 @@ impl<T: Data> Outlet<T> {
             copies[0].push(value, tag);
         }
         for (way, copy) in self.ways.iter_mut().zip(copies) {
-            way.file(copy);
+            way.file(copy, cx);
         }
     }
 
@@ -269,7 +294,12 @@ impl<T: Data> Outlet<T> {
 }
 
 impl<T: Data> Way<T> {
-    fn file(&mut self, mut batch: Batch<T>) {
+    fn file(&mut self, mut batch: Batch<T>, cx: &mut Cx<'_>) {
+        if let Some(crossing) = self.edge.crossing() {
+            for trail in batch.trails().iter().flatten() {
+                cx.cross(trail, crossing);
+            }
+        }
         while batch.len() > MAX_ROWS {
             let rest = batch.split_off(MAX_ROWS);
             self.waiting.push_back(std::mem::replace(&mut batch, rest));

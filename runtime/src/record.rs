@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::{fate::Fate, scope::Membership};
+use crate::{fate::Fate, origin::Mark, scope::Membership};
 
 /// The identity of a record within a run: the source it came from and its place there, or a number of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,9 +68,21 @@ pub struct Trail {
     pub rounds: SmallVec<[(FeedbackId, u32); 1]>,
     /// The scatters that it is inside of, outermost first.
     pub scopes: SmallVec<[Membership; 1]>,
+    /// What it was made of that may be, or might have been, revised: at most one mark per origin.
+    pub marks: SmallVec<[Mark; 1]>,
 }
 
 impl Trail {
+    /// Carries the marks of `other` too.
+    pub fn add_marks(&mut self, other: &Trail) {
+        for mark in &other.marks {
+            let same = |m: &Mark| Arc::ptr_eq(&m.origin, &mark.origin) && m.version == mark.version;
+            if !self.marks.iter().any(same) {
+                self.marks.push(mark.clone());
+            }
+        }
+    }
+
     /// Rounds spent at `feedback`.
     pub fn rounds_at(&self, feedback: FeedbackId) -> u32 {
         self.rounds.iter().find(|(id, _)| *id == feedback).map_or(0, |(_, n)| *n)

@@ -18,7 +18,7 @@ use thiserror::Error;
 use crate::{
     actor::{NodeSlot, Supervisor},
     clock::Clock,
-    edge::AnyEdge,
+    edge::{AnyEdge, DEFAULT_CAPACITY},
     fate::Fate,
     fault::Fault,
     graph::{BuildError, BuildErrors, Graph},
@@ -26,6 +26,8 @@ use crate::{
     loops::{DEFAULT_PERMITS, Loop},
     observer::{Ending, Observer, ObserverError, Watch},
     operator::NodeCore,
+    rules::Rules,
+    schedule::{Schedule, run_seeded},
     serve::Serving,
     shared::Shared,
     view::{BalanceView, Balances, GraphView, NodeSnapshot, ProblemView, Role, RunState, Snapshot},
@@ -38,13 +40,27 @@ pub struct RunOptions {
     pub plan: Option<Plan>,
     /// Records that may be inside one loop.
     pub permits: usize,
+    /// Records that an edge outside of the loops holds.
+    pub edge_capacity: usize,
+    /// Who steps when.
+    pub schedule: Schedule,
     /// Whether Ctrl-C drains the run (and a second one stops it) instead of ending the process.
     pub ctrl_c: bool,
+    /// Which rules hold: all, but in a test of what one is for.
+    #[doc(hidden)]
+    pub rules: Rules,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { plan: None, permits: DEFAULT_PERMITS, ctrl_c: true }
+        Self {
+            plan: None,
+            permits: DEFAULT_PERMITS,
+            edge_capacity: DEFAULT_CAPACITY,
+            schedule: Schedule::Actors,
+            ctrl_c: true,
+            rules: Rules::default(),
+        }
     }
 }
 
@@ -58,6 +74,12 @@ pub enum RunError {
     /// The observer cannot look.
     #[error(transparent)]
     Observer(#[from] ObserverError),
+    /// Records are inside and nothing can move them. This is a defect of Eddyline, not of the workflow.
+    #[error("the run stalled: {where_}; please report this with the workflow that shows it")]
+    Stalled {
+        /// Where records wait.
+        where_: String,
+    },
     /// An actor died. This is a defect of Eddyline, not of the workflow.
     #[error("an actor of the runtime died: {why}; please report this with the workflow that shows it")]
     Actor {
@@ -157,6 +179,7 @@ impl Handle {
         loop {
             tokio::select! {
                 () = live.shared.over() => break,
+                () = tokio::time::sleep(WATCH) => live.look_for_stall(),
                 Ok(()) = tokio::signal::ctrl_c(), if options.ctrl_c => {
                     if self.interrupted.swap(true, Ordering::Relaxed) {
                         self.stop();
@@ -176,6 +199,9 @@ impl Handle {
             (None, true) => RunState::Stopped,
             (None, false) => RunState::Finished,
         };
+        if live.shared.stalls() > 0 && options.schedule != Schedule::Actors {
+            return Err(RunError::Stalled { where_: live.where_records_wait() });
+        }
         if let Some(failure) = failure {
             return Err(RunError::Actor { why: failure });
         }
@@ -207,10 +233,8 @@ impl Handle {
     }
 
     async fn start(&self, options: &RunOptions, serving: Serving) -> Result<(&Live, ActorRef<()>), RunError> {
-        let built = self.graph.build(options.permits, &self.clock, &serving);
-        let sources = built.nodes.iter().filter(|(_, role, _)| *role == Role::Source);
-        let sources = sources.map(|(core, _, _)| (core.id, Arc::clone(&core.name))).collect();
-        let shared = Shared::new(self.clock.clone(), built.nodes.len(), sources);
+        let built = self.graph.build(options, &self.clock, &serving);
+        let shared = Shared::new(self.clock.clone(), options.rules, options.schedule, &built);
         let nodes: Vec<(NodeSlot, Role)> = built
             .nodes
             .into_iter()
@@ -224,10 +248,15 @@ impl Handle {
             loops: built.loops,
             serving,
         });
-        let (supervisor, _) = Actor::spawn(None, Supervisor, (slots, shared))
+        // A seeded run's nodes are stepped by one task; its models still have actors.
+        let actors = if options.schedule == Schedule::Actors { slots.clone() } else { Vec::new() };
+        let (supervisor, _) = Actor::spawn(None, Supervisor, (actors, Arc::clone(&shared)))
             .await
             .map_err(|error| RunError::Actor { why: error.to_string() })?;
         live.serving.link(supervisor.get_cell());
+        if options.schedule != Schedule::Actors {
+            tokio::spawn(run_seeded(slots, shared));
+        }
         Ok((live, supervisor))
     }
 }
@@ -249,6 +278,7 @@ impl Watch for Handle {
             faults: Default::default(),
             devices: Vec::new(),
             hints: Vec::new(),
+            stalls: 0,
         };
         if let Some(live) = self.live.get() {
             live.fill(&mut snapshot, &self.balances);
@@ -279,7 +309,40 @@ const BARRIER: Duration = Duration::from_millis(5);
 /// Records that a handler must have passed before the page says that it never fires.
 const NEVER_FIRES: u64 = 1000;
 
+/// How often the watchdog looks.
+const WATCH: Duration = Duration::from_secs(1);
+
 impl Live {
+    /// The watchdog: where no node has stepped for a while, none has a timer and nothing outside can wake one, records that
+    /// are inside would wait for ever. By the rules of loops and edges this does not happen; if it does it is counted,
+    /// shown, and everybody is woken.
+    fn look_for_stall(&self) {
+        let sources = self.nodes.iter().filter(|(_, role)| *role == Role::Source);
+        let ended = |(slot, _): &(NodeSlot, Role)| slot.core.stats.done.load(Ordering::Relaxed);
+        if self.shared.is_idle_since_last_look()
+            && !self.shared.waits_for_outside()
+            && sources.clone().all(ended)
+        {
+            self.shared.stalled();
+            self.wake_all();
+        }
+    }
+
+    fn where_records_wait(&self) -> String {
+        let nodes = self.nodes.iter().filter_map(|(slot, _)| {
+            let (kept, overflow) = slot.node.lock().kept();
+            let done = slot.core.stats.done.load(Ordering::Relaxed);
+            (kept + overflow > 0 || !done)
+                .then(|| format!("`{}` holds {kept} and {overflow} in overflow", slot.core.name))
+        });
+        let edges = self.edges.iter().filter(|edge| edge.snapshot().queued > 0);
+        let edges = edges.map(|edge| {
+            let info = edge.info();
+            format!("edge {} → {} has {}", info.from, info.to, edge.snapshot().queued)
+        });
+        nodes.chain(edges).collect::<Vec<_>>().join(", ")
+    }
+
     fn wake_all(&self) {
         for (slot, _) in &self.nodes {
             slot.core.waker.wake();
@@ -295,10 +358,12 @@ impl Live {
         snapshot.edges = self.edges.iter().map(|edge| edge.snapshot()).collect();
         snapshot.loops = self.loops.iter().map(|loop_| loop_.snapshot()).collect();
         snapshot.faults = self.shared.faults.view();
+        snapshot.stalls = self.shared.stalls();
         snapshot.devices = self.serving.devices();
         if snapshot.state == RunState::Finished {
             snapshot.hints.extend(nothing_came_out(&snapshot.balances.roots));
         }
+        snapshot.hints.extend(stalled(snapshot.stalls));
         for ((slot, _), node) in self.nodes.iter().zip(&snapshot.nodes) {
             if let Some(hint) = never_fires(&slot.core, node) {
                 snapshot.hints.push(hint);
@@ -334,6 +399,9 @@ impl Live {
         }
         for (slot, _) in &self.nodes {
             slot.node.lock().visit(&mut visit);
+        }
+        for end in self.shared.provisional.lock().values() {
+            open.extend(end.roots());
         }
         roots.in_flight = open.len() as u64;
         for balance in [&mut records, &mut roots] {
@@ -376,6 +444,15 @@ fn nothing_came_out(roots: &BalanceView) -> Option<ProblemView> {
             advice: "look at the faults by reason, and at where the counts along the graph fall to 0"
                 .to_owned(),
         }
+    })
+}
+
+fn stalled(stalls: u64) -> Option<ProblemView> {
+    (stalls > 0).then(|| ProblemView {
+        node: None,
+        location: String::new(),
+        what: format!("the run stalled {stalls} times: records are inside and nothing moved them"),
+        advice: "this is a fault of Eddyline, not of the workflow: keep the workflow and report it".to_owned(),
     })
 }
 

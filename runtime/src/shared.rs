@@ -11,39 +11,112 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use crate::{clock::Clock, fault::FaultLog, record::RecordId};
+use crate::{
+    clock::Clock,
+    fault::FaultLog,
+    graph::Built,
+    origin::ProvisionalEnd,
+    record::{FeedbackId, RecordId},
+    rules::Rules,
+    schedule::{Schedule, Seeded},
+    view::Role,
+};
 
 /// What all actors of a run share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub clock: Clock,
     pub next_id: AtomicU64,
+    /// Ends that may still be withdrawn, by number.
+    pub provisional: Mutex<HashMap<u64, Arc<ProvisionalEnd>>>,
+    pub rules: Rules,
+    /// Where one task steps all nodes.
+    pub seeded: Option<Seeded>,
     pub faults: FaultLog,
     /// Read by every step, written by a barrier: nothing moves while the balances are counted.
     pub gate: RwLock<()>,
+    waits_for_outside: bool,
+    /// Steps of all nodes, and those at the watchdog's last look.
+    steps: AtomicU64,
+    seen_steps: AtomicU64,
+    /// Timers that will wake a node.
+    pub timers: AtomicUsize,
+    stalls: AtomicU64,
     draining: AtomicBool,
     stopped: AtomicBool,
     open_nodes: AtomicUsize,
     over: Notify,
     failure: Mutex<Option<String>>,
     sources: HashMap<u32, Arc<str>>,
+    /// Per feedback point, the number of its loop.
+    points: Vec<Option<u32>>,
 }
 
 impl Shared {
-    /// For a run of `nodes` nodes, with the names of its sources by node number.
-    pub fn new(clock: Clock, nodes: usize, sources: HashMap<u32, Arc<str>>) -> Arc<Self> {
+    /// For a run of this graph.
+    pub fn new(clock: Clock, rules: Rules, schedule: Schedule, built: &Built) -> Arc<Self> {
+        let sources = built.nodes.iter().filter(|(_, role, _)| *role == Role::Source);
+        let sources = sources.map(|(core, _, _)| (core.id, Arc::clone(&core.name))).collect();
         Arc::new(Self {
             clock,
             next_id: AtomicU64::new(0),
+            provisional: Mutex::default(),
+            rules,
+            seeded: match schedule {
+                Schedule::Actors => None,
+                Schedule::Seeded(seed) => Some(Seeded::new(seed)),
+            },
+            waits_for_outside: built.waits_for_outside,
             faults: FaultLog::default(),
             gate: RwLock::new(()),
+            steps: AtomicU64::new(0),
+            seen_steps: AtomicU64::new(0),
+            timers: AtomicUsize::new(0),
+            stalls: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            open_nodes: AtomicUsize::new(nodes),
+            open_nodes: AtomicUsize::new(built.nodes.len()),
             over: Notify::new(),
             failure: Mutex::default(),
             sources,
+            points: built.points.clone(),
         })
+    }
+
+    /// Whether something outside of the graph may wake a node: a model's call, a task that brings records.
+    pub fn waits_for_outside(&self) -> bool {
+        self.waits_for_outside
+    }
+
+    /// A node has stepped.
+    pub fn stepped(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether no node has stepped since this was last asked and no timer will wake one.
+    pub fn is_idle_since_last_look(&self) -> bool {
+        let steps = self.steps.load(Ordering::Relaxed);
+        self.seen_steps.swap(steps, Ordering::Relaxed) == steps && self.timers.load(Ordering::Relaxed) == 0
+    }
+
+    /// Counts a stall.
+    pub fn stalled(&self) {
+        self.stalls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often nothing moved though something was inside.
+    pub fn stalls(&self) -> u64 {
+        self.stalls.load(Ordering::Relaxed)
+    }
+
+    /// A number that nothing else in the run has.
+    pub fn number(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of the loop that a feedback point is in.
+    pub fn loop_of(&self, point: FeedbackId) -> Option<u32> {
+        self.points.get(point as usize).copied().flatten()
     }
 
     /// Returns when every node is done, or the run is to stop.

@@ -129,6 +129,8 @@ pub struct Snapshot {
     pub faults: FaultsView,
     /// The devices with their latest reservations.
     pub devices: Vec<DeviceView>,
+    /// How often the watchdog found that nothing moved though something was inside. Should be 0 for ever.
+    pub stalls: u64,
     /// Things an author should look at: a handler that never fires, a model that could not be loaded.
     pub hints: Vec<ProblemView>,
 }
@@ -232,6 +234,8 @@ pub struct EdgeSnapshot {
     pub records: u64,
     /// Records on it now.
     pub queued: u64,
+    /// Most records that were on it at once.
+    pub most: u64,
 }
 
 /// One loop (strongly connected component) and its permits.

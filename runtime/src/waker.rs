@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use ractor::ActorRef;
+use tokio::sync::Notify;
 
 /// The one message of a node's actor: look for work.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +16,14 @@ pub struct Work;
 #[derive(Debug, Default)]
 pub struct Waker {
     pending: AtomicBool,
-    actor: OnceLock<ActorRef<Work>>,
+    target: OnceLock<Target>,
+}
+
+/// Who is told.
+#[derive(Debug)]
+enum Target {
+    Actor(ActorRef<Work>),
+    Task(Arc<Notify>),
 }
 
 impl Waker {
@@ -26,21 +34,34 @@ impl Waker {
 
     /// Makes the actor look for work.
     pub fn wake(&self) {
-        if !self.pending.swap(true, Ordering::AcqRel)
-            && let Some(actor) = self.actor.get()
-        {
-            // An actor that has ended needs no waking.
-            let _ = actor.cast(Work);
+        if self.pending.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match self.target.get() {
+            Some(Target::Actor(actor)) => {
+                // An actor that has ended needs no waking.
+                let _ = actor.cast(Work);
+            }
+            Some(Target::Task(woken)) => woken.notify_one(),
+            None => {}
         }
     }
 
     pub(crate) fn attach(&self, actor: ActorRef<Work>) {
-        let _ = self.actor.set(actor);
+        self.attach_to(Target::Actor(actor));
+    }
+
+    pub(crate) fn attach_task(&self, woken: Arc<Notify>) {
+        self.attach_to(Target::Task(woken));
+    }
+
+    fn attach_to(&self, target: Target) {
+        let _ = self.target.set(target);
         self.pending.store(false, Ordering::Release);
         self.wake();
     }
 
-    /// Whether the actor is about to look for work.
+    /// Whether the actor is to look for work.
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire)
     }

@@ -159,6 +159,7 @@ impl Watch for Feed {
             faults: faults(seconds),
             devices: if self.refused { Vec::new() } else { devices(now, fed) },
             hints: hints(seconds),
+            stalls: 0,
         }
     }
 
@@ -174,6 +175,7 @@ impl Watch for Feed {
 fn edges(seconds: f64, over: bool) -> Vec<EdgeSnapshot> {
     let edge = |(id, &(.., label, _, share, fill)): (usize, &Row)| EdgeSnapshot {
         records: (brought(seconds) * share) as u64,
+        most: (brought(seconds) * share).min(900.0) as u64,
         queued: match over {
             true => 0,
             false => {

@@ -53,6 +53,7 @@ impl Watch for MadeUp {
             faults: FaultsView::default(),
             devices: Vec::new(),
             hints: Vec::new(),
+            stalls: 0,
         }
     }
 

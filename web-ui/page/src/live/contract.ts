@@ -30,7 +30,7 @@ export interface NodeNow {
   blocked: boolean; done: boolean; verdicts?: VerdictCounts; model?: ModelCounts;
 }
 
-export interface EdgeNow { records: number; queued: number }
+export interface EdgeNow { records: number; queued: number; most: number }
 export interface LoopNow { nodes: number[]; names: string[]; permits: number; used: number }
 export interface Reason { node: number; kind: string; reason: string; first: string; count: number; advice: string }
 export interface Fault { at_us: number; node: number; kind: string; reason: string; record: string; value: unknown }
@@ -50,5 +50,5 @@ export interface Snapshot {
   balances: { at_us: number; records: Balance; roots: Balance };
   nodes: NodeNow[]; edges: EdgeNow[]; loops: LoopNow[];
   faults: { total: number; by_reason: Reason[]; recent: Fault[] };
-  devices: Device[]; hints: Problem[];
+  devices: Device[]; hints: Problem[]; stalls: number;
 }

@@ -1,0 +1,162 @@
+//! Rows at rest that may still be withdrawn: the index by origin that joins, gathers and sinks share, and the gate of those
+//! that want final records only.
+
+use std::collections::{BTreeMap, HashMap};
+
+use eddyline_runtime::{
+    Data,
+    batch::Batch,
+    fate::Fate,
+    operator::{Cx, Holding, Operator},
+    origin::{Change, Notice, Standing},
+    ports::Inlet,
+    record::{RecordId, Tag, Trail},
+};
+
+/// Whether a record was made from a version that has been revised.
+pub(crate) fn is_withdrawn(tag: &Tag) -> bool {
+    tag.trail.as_deref().is_some_and(|trail| trail.standing() == Standing::Withdrawn)
+}
+
+/// Finds the rows that a notice is about.
+///
+/// Under each origin the rows that carry it, with the version that they were made from.
+pub(crate) struct ByOrigin<K>(HashMap<u64, Vec<(u32, K)>>);
+
+impl<K> Default for ByOrigin<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Clone> ByOrigin<K> {
+    /// Remembers a row under each origin that is open. Call it after [`Cx::hold`].
+    pub fn add(&mut self, tag: &Tag, row: K) {
+        for mark in tag.trail.iter().flat_map(|trail| &trail.marks) {
+            if mark.standing() != Standing::Final {
+                self.0.entry(mark.origin()).or_default().push((mark.version(), row.clone()));
+            }
+        }
+    }
+
+    /// The rows under the origins that these notices are about, which are then forgotten. A row may be gone by now, or stand
+    /// under several.
+    pub fn told(&mut self, notices: &[Notice]) -> Vec<(K, Change)> {
+        let mut rows = Vec::new();
+        for notice in notices {
+            let Some(listed) = self.0.get_mut(&notice.origin()) else { continue };
+            rows.extend(
+                listed
+                    .extract_if(.., |(version, _)| notice.is_about(*version))
+                    .map(|(_, row)| (row, notice.change)),
+            );
+            if listed.is_empty() {
+                self.0.remove(&notice.origin());
+            }
+        }
+        rows
+    }
+}
+
+/// Rows that wait until they are final.
+pub(crate) struct UntilFinal<T> {
+    rows: BTreeMap<u64, (T, Tag)>,
+    by_origin: ByOrigin<u64>,
+    next: u64,
+}
+
+impl<T> Default for UntilFinal<T> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new(), by_origin: ByOrigin::default(), next: 0 }
+    }
+}
+
+impl<T> UntilFinal<T> {
+    /// Keeps what is provisional and gives the rest on.
+    pub fn admit(&mut self, batch: Batch<T>, cx: &mut Cx<'_>) -> Batch<T> {
+        if batch.is_plain() || !cx.waits_for_finality() {
+            return batch;
+        }
+        let mut on = Batch::with_capacity(batch.len());
+        for (value, tag) in batch.into_rows() {
+            match cx.hold(&tag) {
+                Standing::Final => on.push(value, tag),
+                Standing::Withdrawn => cx.end(&tag, Fate::Withdrawn),
+                Standing::Provisional => {
+                    self.by_origin.add(&tag, self.next);
+                    self.rows.insert(self.next, (value, tag));
+                    self.next += 1;
+                }
+            }
+        }
+        on
+    }
+
+    /// What has become final, in order of arrival.
+    pub fn notice(&mut self, notices: &[Notice], cx: &mut Cx<'_>) -> Batch<T> {
+        let mut told: Vec<u64> = self.by_origin.told(notices).into_iter().map(|(row, _)| row).collect();
+        told.sort_unstable();
+        let mut on = Batch::default();
+        for number in told {
+            let Some((_, tag)) = self.rows.get(&number) else { continue };
+            let standing = tag.trail.as_deref().map_or(Standing::Final, Trail::standing);
+            if standing == Standing::Provisional {
+                continue;
+            }
+            if let Some((value, tag)) = self.rows.remove(&number) {
+                match standing {
+                    Standing::Withdrawn => cx.end(&tag, Fate::Withdrawn),
+                    _ => on.push(value, tag),
+                }
+            }
+        }
+        on
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
+        for (_, tag) in self.rows.values() {
+            visit(tag.id, tag.trail.as_deref());
+        }
+    }
+}
+
+/// Gives an operator without outputs final records only.
+pub(crate) struct Finally<T, Op> {
+    pub op: Op,
+    pub rows: UntilFinal<T>,
+}
+
+impl<T: Data, Op: Operator<In = Inlet<T>, Out = ()>> Operator for Finally<T, Op> {
+    type In = Inlet<T>;
+    type Out = ();
+
+    fn process(&mut self, batch: Batch<T>, out: &mut (), cx: &mut Cx<'_>) {
+        let batch = self.rows.admit(batch, cx);
+        if !batch.is_empty() {
+            self.op.process(batch, out, cx);
+        }
+    }
+
+    fn notice(&mut self, notices: &[Notice], out: &mut (), cx: &mut Cx<'_>) {
+        let batch = self.rows.notice(notices, cx);
+        if !batch.is_empty() {
+            self.op.process(batch, out, cx);
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.rows.len() > 0
+    }
+
+    fn holding(&self) -> Holding {
+        Holding { waiting: self.rows.len(), ..Holding::default() }
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
+        self.rows.visit(visit);
+    }
+}

@@ -1,0 +1,239 @@
+//! A case as a workflow, and as the graph that the oracle evaluates.
+
+use std::{collections::HashMap, time::Duration};
+
+use eddyline::{Child, prelude::*};
+
+use crate::case::{Author, Case, Op, mix, or_panic};
+
+/// The oracle's node.
+#[derive(Clone, Copy)]
+pub enum Step {
+    Through,
+    Map(Author),
+    Filter(Author),
+    FlatMap(Author),
+    Feedback(usize),
+    /// With the feedback and its rounds.
+    Judge(Author, Option<(usize, u32)>),
+    Split(Author),
+    Join,
+    /// With its number.
+    Sink(usize),
+    /// With its gather.
+    Scatter(Author, usize),
+    Gather(Author),
+}
+
+#[derive(Default)]
+pub struct Sequential {
+    pub steps: Vec<Step>,
+    /// Where a node's ways out lead to (`Split` has two): node and side (`Join` has two).
+    pub ways: HashMap<(usize, usize), Vec<(usize, usize)>>,
+}
+
+impl Sequential {
+    fn add(&mut self, step: Step) -> usize {
+        self.steps.push(step);
+        self.steps.len() - 1
+    }
+}
+
+/// A stream, and the same for the oracle: the node and its way out.
+struct Line {
+    stream: Stream<u64>,
+    from: (usize, usize),
+}
+
+struct Key {
+    feedback: Feedback<u64>,
+    number: usize,
+    rounds: u32,
+    /// How many scatters it is inside of.
+    depth: usize,
+}
+
+struct Builder {
+    model: Sequential,
+    keys: Vec<Option<Key>>,
+    depth: usize,
+    names: usize,
+    panics: bool,
+    outputs: Vec<Output<u64>>,
+}
+
+impl Builder {
+    fn author(&self, salt: u64) -> Author {
+        Author { salt, panics: self.panics }
+    }
+
+    fn name(&mut self, kind: &str) -> String {
+        self.names += 1;
+        format!("{kind} {}", self.names)
+    }
+
+    fn lead(&mut self, from: (usize, usize), step: Step) -> usize {
+        let node = self.model.add(step);
+        self.model.ways.entry(from).or_default().push((node, 0));
+        node
+    }
+
+    fn all(&mut self, ops: &[Op], line: Line) -> Line {
+        ops.iter().fold(line, |line, op| self.one(op, line))
+    }
+
+    fn judge(&mut self, salt: u64, key: Option<Key>, Line { stream, from }: Line) -> Line {
+        let (a, name) = (self.author(salt), self.name("judge"));
+        let back = key.as_ref().map(|key| (key.number, key.rounds));
+        let stream = match key {
+            Some(key) => stream.handle_or_retry(&name, key.feedback, move |x| or_panic(a.verdict(*x, true))),
+            None => stream.handle(&name, move |x| match or_panic(a.verdict(*x, false)) {
+                Verdict::Pass => Verdict::Pass,
+                Verdict::Replace(x) => Verdict::Replace(x),
+                Verdict::Split(all) => Verdict::Split(all),
+                Verdict::Reject(why) => Verdict::Reject(why),
+                Verdict::Drop(why) => Verdict::Drop(why),
+                _ => Verdict::Abstain,
+            }),
+        };
+        Line { stream, from: (self.lead(from, Step::Judge(a, back)), 0) }
+    }
+
+    fn sink(&mut self, Line { stream, from }: Line) {
+        self.lead(from, Step::Sink(self.outputs.len()));
+        let name = self.name("out");
+        self.outputs.push(stream.collect().named(&name));
+    }
+
+    fn merge(&mut self, a: Line, b: Line) -> Line {
+        let node = self.lead(a.from, Step::Through);
+        self.model.ways.entry(b.from).or_default().push((node, 0));
+        let name = self.name("merge");
+        Line { stream: a.stream.merge(b.stream).named(&name), from: (node, 0) }
+    }
+
+    fn one(&mut self, op: &Op, line: Line) -> Line {
+        let name = self.name("op");
+        let Line { stream, from } = line;
+        match *op {
+            Op::Map(salt) => {
+                let a = self.author(salt);
+                let stream = stream.map(move |x| or_panic(a.draw(x))).named(&name);
+                Line { stream, from: (self.lead(from, Step::Map(a)), 0) }
+            }
+            Op::Filter(salt) => {
+                let a = self.author(salt);
+                let stream = stream.filter(move |x| or_panic(a.keep(*x))).named(&name);
+                Line { stream, from: (self.lead(from, Step::Filter(a)), 0) }
+            }
+            Op::FlatMap(salt) => {
+                let a = self.author(salt);
+                let stream = stream.flat_map(move |x| or_panic(a.parts(x))).named(&name);
+                Line { stream, from: (self.lead(from, Step::FlatMap(a)), 0) }
+            }
+            Op::Model(salt) => {
+                let a = self.author(salt);
+                let model =
+                    Model::function(move |all: &[u64]| all.iter().map(|x| or_panic(a.draw(*x))).collect());
+                Line { stream: stream.model(&name, model), from: (self.lead(from, Step::Map(a)), 0) }
+            }
+            Op::Judge(salt, nth) => {
+                // Every other one may also send back to before a scatter that it is inside of.
+                let depth = if salt % 2 == 0 { self.depth } else { 0 };
+                let open = |key: &&mut Option<Key>| key.as_ref().is_some_and(|key| key.depth >= depth);
+                let key = self.keys.iter_mut().rev().filter(open).nth(nth).and_then(Option::take);
+                self.judge(salt, key, Line { stream, from })
+            }
+            Op::Batch(size) => {
+                let stream = stream
+                    .batch(size)
+                    .named(&name)
+                    .map(|all| all.into_iter().fold(0, mix))
+                    .named(&self.name("fold"));
+                Line { stream, from: (self.lead(from, Step::Through), 0) }
+            }
+            Op::Join(salt) => {
+                let a = self.author(salt);
+                let map = self.lead(from, Step::Map(a));
+                let other = stream.clone().map(move |x| or_panic(a.draw(x))).named(&self.name("other"));
+                let node = self.lead(from, Step::Join);
+                self.model.ways.entry((map, 0)).or_default().push((node, 1));
+                // A gather inside a loop waits for parts that are parked, and so for the time of a join that keeps them.
+                let within =
+                    if self.depth > 0 { Duration::from_millis(5) } else { Duration::from_secs(1000) };
+                let joined = stream.join(other, within, |x| x % 8, |x| x % 8).named(&name);
+                let stream = joined.map(|(a, b)| mix(a, b)).named(&self.name("pair"));
+                Line { stream, from: (node, 0) }
+            }
+            Op::Clone(ref left, ref right) => {
+                let other = Line { stream: stream.clone(), from };
+                let left = self.all(left, Line { stream, from });
+                let right = self.all(right, other);
+                self.merge(left, right)
+            }
+            Op::Aside(ref ops) => {
+                let other = self.all(ops, Line { stream: stream.clone(), from });
+                self.sink(other);
+                Line { stream, from }
+            }
+            Op::Split(salt, ref yes, ref no) => {
+                let a = self.author(salt);
+                let (left, right) = stream.split(move |x| or_panic(a.keep(*x)));
+                let node = self.lead(from, Step::Split(a));
+                let left = self.all(yes, Line { stream: left.named(&name), from: (node, 0) });
+                let right = self.all(no, Line { stream: right, from: (node, 1) });
+                self.merge(left, right)
+            }
+            Op::Scatter(salt, ref ops) => {
+                let a = self.author(salt);
+                let (parts, wholes) = stream.scatter(move |x| or_panic(a.parts(*x)));
+                let gather = self.model.add(Step::Gather(a));
+                let node = self.lead(from, Step::Scatter(a, gather));
+                self.depth += 1;
+                let parts = self.all(ops, Line { stream: parts.named(&name), from: (node, 0) });
+                self.depth -= 1;
+                self.model.ways.entry(parts.from).or_default().push((gather, 0));
+                let stream = parts.stream.gather(wholes, move |x, parts| {
+                    let parts: Vec<Option<Vec<u64>>> = parts
+                        .iter()
+                        .map(|part| match part {
+                            Child::Arrived(values) => Some(values.clone()),
+                            Child::Lost(_) | Child::Left => None,
+                        })
+                        .collect();
+                    or_panic(a.whole(x, &parts))
+                });
+                Line { stream: stream.named(&self.name("gather")), from: (gather, 0) }
+            }
+            Op::Feedback(rounds, salt, ref ops) => {
+                let (stream, feedback) = stream.feedback(&name, Rounds::at_most(rounds));
+                let place = self.keys.len();
+                let node = self.lead(from, Step::Feedback(place));
+                self.keys.push(Some(Key { feedback, number: place, rounds, depth: self.depth }));
+                let line = self.all(ops, Line { stream, from: (node, 0) });
+                match self.keys[place].take() {
+                    Some(key) => self.judge(salt, Some(key), line),
+                    None => line,
+                }
+            }
+        }
+    }
+}
+
+/// Builds the workflow and what the oracle evaluates.
+pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Sequential) {
+    let flow = Workflow::new("random").loop_permits(case.permits).edge_capacity(case.capacity);
+    let mut builder = Builder {
+        model: Sequential::default(),
+        keys: Vec::new(),
+        depth: 0,
+        names: 0,
+        panics: case.panics,
+        outputs: Vec::new(),
+    };
+    let source = builder.model.add(Step::Through);
+    let stream = flow.source("numbers", (0..records as u64).map(|n| mix(n, 99)));
+    let line = builder.all(&case.ops, Line { stream, from: (source, 0) });
+    builder.sink(line);
+    (flow, builder.outputs, builder.model)
+}

@@ -1,0 +1,153 @@
+//! Random workflows as data, and what their author's functions do.
+
+use eddyline::prelude::*;
+use proptest::{prelude::*, strategy::Union};
+
+/// One operator, or a block of operators. The numbers make its decisions differ from those of others.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Map(u64),
+    Filter(u64),
+    FlatMap(u64),
+    /// A handler; the second number chooses an open feedback, if any, to which it sends back.
+    Judge(u64, usize),
+    Model(u64),
+    /// Depend on the schedule: only balances are compared.
+    Batch(usize),
+    Join(u64),
+    /// Every record goes both ways, and both come together.
+    Clone(Vec<Op>, Vec<Op>),
+    Split(u64, Vec<Op>, Vec<Op>),
+    /// A clone that goes its own way to a sink of its own.
+    Aside(Vec<Op>),
+    Scatter(u64, Vec<Op>),
+    /// A feedback and its operators. Where none of them took the key, a handler at the end does.
+    Feedback(u32, u64, Vec<Op>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub ops: Vec<Op>,
+    pub records: usize,
+    pub permits: usize,
+    pub capacity: usize,
+    pub panics: bool,
+    pub seed: u64,
+}
+
+/// What a sweep's graphs are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Everything but models, joins and batches: seeded schedules, results as the oracle allows.
+    Plain,
+    /// With joins, but no scatter.
+    Joins,
+    /// With models, joins and batches anywhere: only balances and ends are compared, and the schedule is the actors'.
+    Anything,
+}
+
+/// One of these, by weight; those of no weight are left out, since shrinking would find them.
+fn one_of(of: impl IntoIterator<Item = (u32, BoxedStrategy<Op>)>) -> Union<BoxedStrategy<Op>> {
+    Union::new_weighted(of.into_iter().filter(|(weight, _)| *weight > 0).collect())
+}
+
+fn op(kind: Kind) -> impl Strategy<Value = Op> {
+    let salt = || 0..1000_u64;
+    let anything = u32::from(kind == Kind::Anything);
+    let leaf = one_of([
+        (2, salt().prop_map(Op::Map).boxed()),
+        (2, salt().prop_map(Op::Filter).boxed()),
+        (2, salt().prop_map(Op::FlatMap).boxed()),
+        (4, (salt(), 0..4_usize).prop_map(|(salt, key)| Op::Judge(salt, key)).boxed()),
+        (anything, salt().prop_map(Op::Model).boxed()),
+        (anything, (1..6_usize).prop_map(Op::Batch).boxed()),
+        (u32::from(kind != Kind::Plain), salt().prop_map(Op::Join).boxed()),
+    ]);
+    leaf.prop_recursive(4, 14, 3, move |op| {
+        let ops = || prop::collection::vec(op.clone(), 0..3);
+        let salt = || 0..1000_u64;
+        let scatter = if kind == Kind::Joins { 0 } else { 3 };
+        one_of([
+            (2, (ops(), ops()).prop_map(|(a, b)| Op::Clone(a, b)).boxed()),
+            (2, (salt(), ops(), ops()).prop_map(|(salt, a, b)| Op::Split(salt, a, b)).boxed()),
+            (scatter, (salt(), ops()).prop_map(|(salt, ops)| Op::Scatter(salt, ops)).boxed()),
+            (3, ops().prop_map(Op::Aside).boxed()),
+            (
+                5,
+                (0..4_u32, salt(), ops())
+                    .prop_map(|(rounds, salt, ops)| Op::Feedback(rounds, salt, ops))
+                    .boxed(),
+            ),
+        ])
+    })
+}
+
+pub fn case(kind: Kind) -> impl Strategy<Value = Case> {
+    let permits = prop_oneof![2 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(5), 1 => Just(4096)];
+    let records = if kind == Kind::Anything { 0..60_usize } else { 0..7_usize };
+    (prop::collection::vec(op(kind), 1..5), records, permits, 1..5_usize, any::<bool>(), any::<u64>())
+        .prop_map(|(ops, records, permits, capacity, panics, seed)| Case {
+            ops,
+            records,
+            permits,
+            capacity,
+            panics,
+            seed,
+        })
+}
+
+// What the author's functions do. They depend on the value alone; `None` is a panic.
+
+pub fn mix(x: u64, salt: u64) -> u64 {
+    let x = (x ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+#[derive(Clone, Copy)]
+pub struct Author {
+    pub salt: u64,
+    pub panics: bool,
+}
+
+impl Author {
+    pub fn draw(self, x: u64) -> Option<u64> {
+        let drawn = mix(x, self.salt);
+        (!self.panics || drawn % 23 != 5).then_some(drawn / 32)
+    }
+
+    pub fn keep(self, x: u64) -> Option<bool> {
+        Some(!self.draw(x)?.is_multiple_of(3))
+    }
+
+    pub fn parts(self, x: u64) -> Option<Vec<u64>> {
+        let drawn = self.draw(x)?;
+        Some((0..drawn % 4).map(|part| mix(drawn, part)).collect())
+    }
+
+    pub fn whole(self, x: u64, parts: &[Option<Vec<u64>>]) -> Option<u64> {
+        let of_part = |part: &Option<Vec<u64>>| {
+            part.as_ref().map_or(7, |all| all.iter().fold(1, |sum, x| x.wrapping_add(sum)))
+        };
+        self.draw(parts.iter().map(of_part).fold(x, mix))
+    }
+
+    pub fn verdict(self, x: u64, may_retry: bool) -> Option<Verdict<u64, u64>> {
+        let drawn = self.draw(x)?;
+        Some(match drawn % 16 {
+            0..5 => Verdict::Pass,
+            5..7 => Verdict::Replace(mix(drawn, 1)),
+            7..12 if may_retry => Verdict::Retry(mix(drawn, 2)),
+            12 => Verdict::Split((0..drawn / 16 % 3).map(|i| mix(drawn, i)).collect()),
+            13 => Verdict::reject("rejected"),
+            14 => Verdict::drop("dropped"),
+            _ => Verdict::Abstain,
+        })
+    }
+}
+
+/// What a function that panics does in the workflow.
+pub fn or_panic<T>(value: Option<T>) -> T {
+    value.unwrap_or_else(|| panic!("injected"))
+}

@@ -1,0 +1,132 @@
+//! Random graphs with nested and crossing loops, fan-out, scatters and joins against an oracle: every run ends, nothing that
+//! was final is withdrawn, every permit comes back, every record and every root ends as it should, queues keep their bounds,
+//! and the results are among those that the oracle allows.
+//!
+//! `PROPTEST_CASES` and `GRAPH_SEED` look further than the default does.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on shall panic")]
+
+mod build;
+mod case;
+mod oracle;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use eddyline::prelude::*;
+use proptest::{
+    prelude::*,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+use crate::{
+    build::build,
+    case::{Case, Kind, case, mix},
+    oracle::{Ends, outcomes},
+};
+
+/// Records that the oracle may move in one case.
+const STEPS: usize = 100_000;
+/// Schedules per graph.
+const SCHEDULES: u64 = 3;
+
+fn run(case: &Case, records: usize, seed: Option<u64>) -> Result<(Report, Vec<Vec<u64>>), TestCaseError> {
+    let (mut flow, outputs, _) = build(case, records);
+    if let Some(seed) = seed {
+        flow = flow.seeded(seed);
+    }
+    let runtime = match seed {
+        Some(_) => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+        None => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+    };
+    let run = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), flow.run()).await });
+    runtime.shutdown_background();
+    let Ok(run) = run else {
+        // Said at once, since looking for a smaller one takes half a minute for each.
+        eprintln!("this does not end: {case:?}");
+        return Err(TestCaseError::fail("it does not end"));
+    };
+    let mut report = run.map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let values = outputs.into_iter().map(|out| {
+        let mut values = report.take(out);
+        values.sort_unstable();
+        values
+    });
+    let values = values.collect();
+    Ok((report, values))
+}
+
+fn check_run(case: &Case, report: &Report) -> Result<(), TestCaseError> {
+    prop_assert!(report.is_balanced(), "{report}");
+    prop_assert_eq!((report.records().in_flight, report.roots().in_flight), (0, 0), "{}", report);
+    prop_assert_eq!(report.snapshot().stalls, 0);
+    for a_loop in &report.snapshot().loops {
+        prop_assert_eq!(a_loop.used, 0, "permits are still held: {:?}", a_loop);
+    }
+    for (edge, totals) in report.graph().edges.iter().zip(&report.snapshot().edges) {
+        prop_assert!(
+            totals.most <= edge.capacity,
+            "{} records on an edge for {}",
+            totals.most,
+            edge.capacity
+        );
+        prop_assert!(edge.capacity <= case.capacity.max(case.permits) as u64);
+    }
+    Ok(())
+}
+
+fn check_against_oracle(case: &Case) -> Result<(), TestCaseError> {
+    let (_, _, model) = build(case, 0);
+    let Some(allowed) = outcomes(&model, case.records, STEPS) else { return Ok(()) };
+    for nth in 0..SCHEDULES {
+        let (report, out) = run(case, case.records, Some(mix(case.seed, nth)))?;
+        check_run(case, &report)?;
+        let mut quarantine = BTreeMap::new();
+        for fault in report.faults() {
+            *quarantine.entry(fault.kind.name().to_owned()).or_default() += 1;
+        }
+        let ends = Ends { out, quarantine, roots_ended: report.roots().ended.clone() };
+        prop_assert!(
+            allowed.contains(&ends),
+            "schedule {nth}: {:?}\nis none of {} allowed, such as\n{:?}\n{}",
+            ends,
+            allowed.len(),
+            allowed.first(),
+            report
+        );
+    }
+    Ok(())
+}
+
+fn hunt(kind: Kind, cases: u32) {
+    let mut config = Config { failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
+    }
+    let seed = std::env::var("GRAPH_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let rng = TestRng::from_seed(
+        RngAlgorithm::ChaCha,
+        &std::array::from_fn::<u8, 32, _>(|i| mix(i as u64, seed) as u8),
+    );
+    let run = TestRunner::new_with_rng(config, rng).run(&case(kind), |case| match kind {
+        Kind::Plain | Kind::Joins => check_against_oracle(&case),
+        Kind::Anything => run(&case, case.records, None).and_then(|(report, _)| check_run(&case, &report)),
+    });
+    if let Err(error) = run {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn random_graphs_come_to_what_the_oracle_allows() {
+    hunt(Kind::Plain, 700);
+}
+
+#[test]
+fn random_graphs_with_joins_come_to_what_the_oracle_allows() {
+    hunt(Kind::Joins, 300);
+}
+
+#[test]
+fn random_graphs_of_anything_end_and_balance() {
+    hunt(Kind::Anything, 64);
+}

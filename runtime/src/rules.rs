@@ -1,0 +1,44 @@
+//! The rules that keep a run right, each with a switch, so that a test can show what goes wrong without it.
+
+/// Which rules hold. All of them, always, but in a test that shows what one is for.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// What was made from a version that has been revised is ended wherever it is met.
+    pub stale_records_end: bool,
+    /// A second retry of a version that is no longer current ends as withdrawn.
+    pub first_retry_wins: bool,
+    /// A withdrawal reaches quarantine, tallies and fates of what has ended already.
+    pub withdrawals_reach_ends: bool,
+    /// A withdrawal reaches rows at rest: in joins, gathers and sinks.
+    pub withdrawals_reach_rows: bool,
+    /// Withdrawals on their way to rows at rest keep a loop open.
+    pub notices_count: bool,
+    /// A sink that appends waits until a record is final.
+    pub sinks_wait: bool,
+    /// A record that re-enters carries what it first entered with, not what it gained since.
+    pub entries_are_restored: bool,
+    /// A row parked in a join or gather gives its permit back.
+    pub parked_rows_return_permits: bool,
+    /// A record made of several takes the pointwise worst of their rounds.
+    pub worst_rounds: bool,
+    /// A record made of several carries what each of them carries.
+    pub marks_are_joined: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            stale_records_end: true,
+            first_retry_wins: true,
+            withdrawals_reach_ends: true,
+            withdrawals_reach_rows: true,
+            notices_count: true,
+            sinks_wait: true,
+            entries_are_restored: true,
+            parked_rows_return_permits: true,
+            worst_rounds: true,
+            marks_are_joined: true,
+        }
+    }
+}
