@@ -51,6 +51,7 @@ mod join;
 mod map;
 mod merge;
 mod model;
+mod ordered;
 mod report;
 mod rows;
 mod scan;

@@ -202,7 +202,8 @@ where
             let family = cx.new_family(&self.scope, &tag, parts.len());
             for (place, part) in parts.into_iter().enumerate() {
                 let membership = Membership { family: Arc::clone(&family), place: place as u32 };
-                let child = cx.fork_into(&mut tag, membership);
+                let mut child = cx.fork_into(&mut tag, membership);
+                cx.is_child(&mut child, place);
                 all_children.push(part, child);
             }
             all_parents.push(Parent { family: family.number(), value }, tag);

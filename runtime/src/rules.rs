@@ -22,6 +22,10 @@ pub struct Rules {
     pub parked_rows_return_permits: bool,
     /// A record made of several takes the pointwise worst of their rounds.
     pub worst_rounds: bool,
+    /// A record parked in a join does not keep its source from bringing more.
+    pub parked_epochs_do_not_count: bool,
+    /// A record made of several epochs holds the lowest open.
+    pub lowest_epoch_is_held: bool,
     /// A record made of several carries what each of them carries.
     pub marks_are_joined: bool,
 }
@@ -38,6 +42,8 @@ impl Default for Rules {
             entries_are_restored: true,
             parked_rows_return_permits: true,
             worst_rounds: true,
+            parked_epochs_do_not_count: true,
+            lowest_epoch_is_held: true,
             marks_are_joined: true,
         }
     }

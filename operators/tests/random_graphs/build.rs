@@ -57,6 +57,8 @@ struct Builder {
     model: Sequential,
     keys: Vec<Option<Key>>,
     depth: usize,
+    /// How many feedbacks are open around it.
+    loops: usize,
     names: usize,
     panics: bool,
     outputs: Vec<Output<u64>>,
@@ -125,6 +127,10 @@ impl Builder {
                 let a = self.author(salt);
                 let stream = stream.filter(move |x| or_panic(a.keep(*x))).named(&name);
                 Line { stream, from: (self.lead(from, Step::Filter(a)), 0) }
+            }
+            Op::Ordered if self.loops > 0 => Line { stream, from },
+            Op::Ordered => {
+                Line { stream: stream.ordered().named(&name), from: (self.lead(from, Step::Through), 0) }
             }
             Op::FlatMap(salt) => {
                 let a = self.author(salt);
@@ -210,7 +216,9 @@ impl Builder {
                 let place = self.keys.len();
                 let node = self.lead(from, Step::Feedback(place));
                 self.keys.push(Some(Key { feedback, number: place, rounds, depth: self.depth }));
+                self.loops += 1;
                 let line = self.all(ops, Line { stream, from: (node, 0) });
+                self.loops -= 1;
                 match self.keys[place].take() {
                     Some(key) => self.judge(salt, Some(key), line),
                     None => line,
@@ -222,18 +230,25 @@ impl Builder {
 
 /// Builds the workflow and what the oracle evaluates.
 pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Sequential) {
-    let flow = Workflow::new("random").loop_permits(case.permits).edge_capacity(case.capacity);
+    let flow = Workflow::new("random")
+        .loop_permits(case.permits)
+        .edge_capacity(case.capacity)
+        .open_epochs(case.epochs);
     let mut builder = Builder {
         model: Sequential::default(),
         keys: Vec::new(),
         depth: 0,
+        loops: 0,
         names: 0,
         panics: case.panics,
         outputs: Vec::new(),
     };
     let source = builder.model.add(Step::Through);
     let stream = flow.source("numbers", (0..records as u64).map(|n| mix(n, 99)));
-    let line = builder.all(&case.ops, Line { stream, from: (source, 0) });
+    let mut line = builder.all(&case.ops, Line { stream, from: (source, 0) });
+    if case.ordered {
+        line.stream = line.stream.ordered().named("in order");
+    }
     builder.sink(line);
     (flow, builder.outputs, builder.model)
 }

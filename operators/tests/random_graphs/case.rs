@@ -12,6 +12,8 @@ pub enum Op {
     /// A handler; the second number chooses an open feedback, if any, to which it sends back.
     Judge(u64, usize),
     Model(u64),
+    /// Into the order of the source; nothing inside a loop.
+    Ordered,
     /// Depend on the schedule: only balances are compared.
     Batch(usize),
     Join(u64),
@@ -32,6 +34,10 @@ pub struct Case {
     pub permits: usize,
     pub capacity: usize,
     pub panics: bool,
+    /// Whether the last sink gets everything in order.
+    pub ordered: bool,
+    /// Open epochs.
+    pub epochs: usize,
     pub seed: u64,
 }
 
@@ -59,6 +65,7 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
         (2, salt().prop_map(Op::Filter).boxed()),
         (2, salt().prop_map(Op::FlatMap).boxed()),
         (4, (salt(), 0..4_usize).prop_map(|(salt, key)| Op::Judge(salt, key)).boxed()),
+        (1, Just(Op::Ordered).boxed()),
         (anything, salt().prop_map(Op::Model).boxed()),
         (anything, (1..6_usize).prop_map(Op::Batch).boxed()),
         (u32::from(kind != Kind::Plain), salt().prop_map(Op::Join).boxed()),
@@ -85,15 +92,19 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
 pub fn case(kind: Kind) -> impl Strategy<Value = Case> {
     let permits = prop_oneof![2 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(5), 1 => Just(4096)];
     let records = if kind == Kind::Anything { 0..60_usize } else { 0..7_usize };
-    (prop::collection::vec(op(kind), 1..5), records, permits, 1..5_usize, any::<bool>(), any::<u64>())
-        .prop_map(|(ops, records, permits, capacity, panics, seed)| Case {
+    let ops = prop::collection::vec(op(kind), 1..5);
+    (ops, records, permits, 1..5_usize, any::<bool>(), any::<bool>(), 1..4_usize, any::<u64>()).prop_map(
+        |(ops, records, permits, capacity, panics, ordered, epochs, seed)| Case {
             ops,
             records,
             permits,
             capacity,
             panics,
+            ordered,
+            epochs,
             seed,
-        })
+        },
+    )
 }
 
 // What the author's functions do. They depend on the value alone; `None` is a panic.
