@@ -261,6 +261,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
     fn forget(&mut self, family: u64, cx: &mut Cx<'_>) {
         if let Some(Pending { parent: Some((_, tag)), .. }) = self.families.remove(&family) {
             self.waiting -= 1;
+            cx.unpark(&tag);
             cx.end(&tag, Fate::Withdrawn);
         }
     }
@@ -276,6 +277,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
             return;
         };
         self.waiting -= 1;
+        cx.unpark(&tag);
         let children = Children::new(family.children(), arrived.into_values(), family.lost());
         match guard::call(|| (self.f)(value, children)) {
             Ok(made) => out.put_one(made, tag, cx),
@@ -291,6 +293,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
         }
         self.by_origin.add(&tag, (family, None));
         self.waiting += 1;
+        cx.park(&tag);
         self.pending(family).parent = Some((value, tag));
         self.put_if_whole(family, out, cx);
     }

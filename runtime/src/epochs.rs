@@ -82,11 +82,6 @@ impl Trail {
             }
         }
     }
-
-    /// The epochs that the record holds open.
-    pub(crate) fn held_epochs(&self, lowest: bool) -> impl Iterator<Item = &Arc<Epoch>> {
-        self.epochs.iter().map(move |span| if lowest { &span.lowest } else { &span.highest })
-    }
 }
 
 /// Who asks for completion, and what each source has brought.

@@ -26,6 +26,7 @@ use crate::{
     ports::Port,
     record::FeedbackId,
     regions::{self, Crossing, Regions},
+    rules::Rules,
     run::RunOptions,
     schedule::Schedule,
     scope::Scope,
@@ -434,7 +435,7 @@ impl Graph {
     /// Finds the loops, tells the edges, and builds every node.
     pub(crate) fn build(&self, options: &RunOptions, clock: &Clock, serving: &Serving) -> Built {
         let mut inner = self.inner.lock();
-        let loops = inner.find_loops(options.permits);
+        let loops = inner.find_loops(options.permits, options.rules);
         let regions = inner.find_regions(&loops);
         let edges = inner.edges.clone();
         for edge in &edges {
@@ -543,7 +544,7 @@ impl Inner {
         regions
     }
 
-    fn find_loops(&self, permits: usize) -> Vec<Arc<Loop>> {
+    fn find_loops(&self, permits: usize, rules: Rules) -> Vec<Arc<Loop>> {
         let mut loops = Vec::new();
         for members in self.components() {
             let has = |node: u32| members.binary_search(&node).is_ok();
@@ -556,7 +557,7 @@ impl Inner {
             let names = self.feedbacks.iter().filter(|f| has(f.node)).map(|f| f.name.clone()).collect();
             let with_wakers =
                 members.iter().map(|&m| (m, Arc::clone(&self.nodes[m as usize].waker))).collect();
-            let loop_ = Loop::new(permits, with_wakers, names, open_inputs);
+            let loop_ = Loop::new(permits, rules, with_wakers, names, open_inputs);
             for edge in inner {
                 edge.put_inside(&loop_);
             }

@@ -15,7 +15,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use crate::{view::LoopSnapshot, waker::Waker};
+use crate::{rules::Rules, view::LoopSnapshot, waker::Waker};
 
 /// Permits of a loop unless it is told otherwise.
 pub const DEFAULT_PERMITS: usize = 4096;
@@ -28,6 +28,7 @@ pub struct Loop {
     members: Vec<u32>,
     wakers: Vec<Arc<Waker>>,
     names: Vec<String>,
+    rules: Rules,
     state: Mutex<State>,
 }
 
@@ -73,6 +74,7 @@ pub(crate) struct Change {
 impl Loop {
     pub(crate) fn new(
         permits: usize,
+        rules: Rules,
         members: Vec<(u32, Arc<Waker>)>,
         names: Vec<String>,
         open_inputs: usize,
@@ -90,7 +92,7 @@ impl Loop {
             waiting: Vec::new(),
             closed: false,
         };
-        Arc::new(Self { permits: permits.max(1), members, wakers, names, state: Mutex::new(state) })
+        Arc::new(Self { permits: permits.max(1), members, wakers, names, rules, state: Mutex::new(state) })
     }
 
     /// Permits in all.
@@ -142,7 +144,9 @@ impl Loop {
             state.overflow[member] = change.overflow;
             state.parked[member] = change.parked;
             state.waiting_for_others[member] = change.waiting;
-            state.notices[member] -= change.noticed;
+            if self.rules.notices_count {
+                state.notices[member] -= change.noticed;
+            }
             state.open_inputs -= change.inputs_finished;
             if change.flushed && state.flushing == Some(member) {
                 state.flushing = None;
@@ -178,7 +182,9 @@ impl Loop {
     }
 
     fn notify(&self, member: usize) {
-        self.state.lock().notices[member] += 1;
+        if self.rules.notices_count {
+            self.state.lock().notices[member] += 1;
+        }
     }
 
     pub(crate) fn snapshot(&self) -> LoopSnapshot {
@@ -236,7 +242,7 @@ mod tests {
     use super::*;
 
     fn two_members(permits: usize) -> Arc<Loop> {
-        Loop::new(permits, vec![(3, Waker::new()), (5, Waker::new())], vec![], 1)
+        Loop::new(permits, Rules::default(), vec![(3, Waker::new()), (5, Waker::new())], vec![], 1)
     }
 
     #[test]
@@ -260,6 +266,26 @@ mod tests {
         assert!(l.asks_to_flush(1) && !l.is_closed());
         l.commit(1, Change { flushed: true, ..Change::default() });
         assert!(l.is_closed());
+    }
+
+    #[test]
+    fn what_a_member_was_told_keeps_it_open_until_it_has_looked() {
+        let closes_early = |rules: Rules| {
+            let l = Loop::new(4, rules, vec![(3, Waker::new()), (5, Waker::new())], vec![], 1);
+            let attention = Attention::new(Waker::new());
+            attention.put_inside(Arc::clone(&l), 1);
+            attention.ask(|| ());
+            l.commit(0, Change { inputs_finished: 1, ..Change::default() });
+            let early = l.is_closed();
+            l.commit(1, Change { noticed: 1, ..Change::default() });
+            assert!(l.is_closed());
+            early
+        };
+        assert!(!closes_early(Rules::default()));
+        assert!(
+            closes_early(Rules { notices_count: false, ..Rules::default() }),
+            "the rule is what keeps it open"
+        );
     }
 
     #[test]

@@ -244,14 +244,14 @@ impl Cx<'_> {
 
     fn count_epochs(&self, trail: &Trail, targets: &[u32], moves: Moves) {
         if !targets.is_empty() {
-            for epoch in trail.held_epochs(self.shared.rules.lowest_epoch_is_held) {
+            for epoch in trail.epochs.iter().map(|span| &span.lowest) {
                 self.shared.board.count(epoch, targets, moves);
             }
         }
     }
 
-    /// A record that this operator keeps waits for others that may never come, as in a join: it does not keep sources from
-    /// bringing more.
+    /// A record that this operator keeps waits for others, as in a join or a gather, and cannot move by itself: it does not
+    /// keep sources from bringing more.
     pub fn park(&mut self, tag: &Tag) {
         self.count_at_rest(tag, Moves::Parks);
     }
@@ -356,7 +356,7 @@ impl Cx<'_> {
             return Some(judged);
         };
         let mut version = mark.version;
-        if !self.shared.rules.first_retry_wins {
+        if !self.shared.rules.stale_records_end {
             version = mark.origin.current();
         }
         let Some(version) = mark.origin.revise(version, self.shared) else {

@@ -259,7 +259,12 @@ impl Handle {
             .map_err(|error| RunError::Actor { why: error.to_string() })?;
         live.serving.link(supervisor.get_cell());
         if options.schedule != Schedule::Actors {
-            tokio::spawn(run_seeded(slots, shared));
+            let steps = tokio::spawn(run_seeded(slots, Arc::clone(&shared)));
+            tokio::spawn(async move {
+                if let Err(error) = steps.await {
+                    shared.fail(error.to_string());
+                }
+            });
         }
         Ok((live, supervisor))
     }

@@ -16,7 +16,8 @@ pub enum Op {
     Ordered,
     /// Depend on the schedule: only balances are compared.
     Batch(usize),
-    Join(u64),
+    /// The record itself is the left row, what these make of it the right one.
+    Join(Vec<Op>),
     /// Every record goes both ways, and both come together.
     Clone(Vec<Op>, Vec<Op>),
     Split(u64, Vec<Op>, Vec<Op>),
@@ -38,6 +39,8 @@ pub struct Case {
     pub ordered: bool,
     /// Open epochs.
     pub epochs: usize,
+    /// Whether the oracle is to look.
+    pub exact: bool,
     pub seed: u64,
 }
 
@@ -46,7 +49,7 @@ pub struct Case {
 pub enum Kind {
     /// Everything but models, joins and batches: seeded schedules, results as the oracle allows.
     Plain,
-    /// With joins, but no scatter.
+    /// With joins, but none between scatter and gather.
     Joins,
     /// With models, joins and batches anywhere: only balances and ends are compared, and the schedule is the actors'.
     Anything,
@@ -68,16 +71,16 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
         (1, Just(Op::Ordered).boxed()),
         (anything, salt().prop_map(Op::Model).boxed()),
         (anything, (1..6_usize).prop_map(Op::Batch).boxed()),
-        (u32::from(kind != Kind::Plain), salt().prop_map(Op::Join).boxed()),
     ]);
     leaf.prop_recursive(4, 14, 3, move |op| {
         let ops = || prop::collection::vec(op.clone(), 0..3);
         let salt = || 0..1000_u64;
-        let scatter = if kind == Kind::Joins { 0 } else { 3 };
+        let join = if kind == Kind::Plain { 0 } else { 4 };
         one_of([
             (2, (ops(), ops()).prop_map(|(a, b)| Op::Clone(a, b)).boxed()),
             (2, (salt(), ops(), ops()).prop_map(|(salt, a, b)| Op::Split(salt, a, b)).boxed()),
-            (scatter, (salt(), ops()).prop_map(|(salt, ops)| Op::Scatter(salt, ops)).boxed()),
+            (join, ops().prop_map(Op::Join).boxed()),
+            (3, (salt(), ops()).prop_map(|(salt, ops)| Op::Scatter(salt, ops)).boxed()),
             (3, ops().prop_map(Op::Aside).boxed()),
             (
                 5,
@@ -94,7 +97,7 @@ pub fn case(kind: Kind) -> impl Strategy<Value = Case> {
     let records = if kind == Kind::Anything { 0..60_usize } else { 0..7_usize };
     let ops = prop::collection::vec(op(kind), 1..5);
     (ops, records, permits, 1..5_usize, any::<bool>(), any::<bool>(), 1..4_usize, any::<u64>()).prop_map(
-        |(ops, records, permits, capacity, panics, ordered, epochs, seed)| Case {
+        move |(ops, records, permits, capacity, panics, ordered, epochs, seed)| Case {
             ops,
             records,
             permits,
@@ -102,6 +105,7 @@ pub fn case(kind: Kind) -> impl Strategy<Value = Case> {
             panics,
             ordered,
             epochs,
+            exact: kind != Kind::Anything,
             seed,
         },
     )

@@ -280,7 +280,7 @@ impl Evaluation<'_> {
         let rows = self.joins.entry(node).or_default();
         let mut matched = false;
         let mut pairs = Vec::new();
-        for other in rows[1 - side].iter_mut().filter(|other| other.record.x % 8 == record.x % 8) {
+        for other in rows[1 - side].iter_mut().filter(|other| other.record.x % 4 == record.x % 4) {
             other.matched = true;
             matched = true;
             let (left, right) = if side == 0 { (&record, &other.record) } else { (&other.record, &record) };
