@@ -41,6 +41,7 @@ struct Readme;
 
 mod at_rest;
 mod batch;
+mod changes;
 mod csv_rows;
 mod feedback;
 mod filter;
@@ -79,6 +80,7 @@ pub use eddyline_runtime::{
 #[cfg(feature = "page")]
 pub use eddyline_web_ui as web_ui;
 
+pub use changes::Change;
 pub use feedback::{Feedback, Rounds};
 pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use eddyline::{Child, prelude::*};
+use eddyline::{Change, Child, prelude::*};
 
 use crate::case::{Author, Case, Op, mix, or_panic};
 
@@ -235,7 +235,7 @@ impl Builder {
 }
 
 /// Builds the workflow and what the oracle evaluates.
-pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Sequential) {
+pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output<Change<u64>>, Sequential) {
     let flow = Workflow::new("random")
         .loop_permits(case.permits)
         .edge_capacity(case.capacity)
@@ -256,6 +256,7 @@ pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Sequen
     if case.ordered {
         line.stream = line.stream.ordered().named("in order");
     }
+    let changes = line.stream.clone().collect_changes().named("changes");
     builder.sink(line);
-    (flow, builder.outputs, builder.model)
+    (flow, builder.outputs, changes, builder.model)
 }

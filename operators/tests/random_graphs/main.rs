@@ -13,7 +13,7 @@ mod oracle;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use eddyline::{prelude::*, runtime::rules::Rules};
+use eddyline::{Change, prelude::*, runtime::rules::Rules};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -39,7 +39,7 @@ fn run(
     seed: Option<u64>,
     rules: Rules,
 ) -> Result<(Report, Vec<Vec<u64>>), TestCaseError> {
-    let (flow, outputs, _) = build(case, records);
+    let (flow, outputs, changes, _) = build(case, records);
     let mut flow = flow.with_rules(rules);
     if let Some(seed) = seed {
         flow = flow.seeded(seed);
@@ -65,8 +65,31 @@ fn run(
         }
         values
     });
-    let values = values.collect();
+    let values: Vec<Vec<u64>> = values.collect();
+    let changes = report.take(changes);
+    let mut last = values[last].clone();
+    last.sort_unstable();
+    prop_assert_eq!(replay(changes)?, last, "the changes come to something else");
     Ok((report, values))
+}
+
+/// What a log of changes comes to.
+fn replay(changes: Vec<Change<u64>>) -> Result<Vec<u64>, TestCaseError> {
+    let mut there = BTreeMap::new();
+    let mut finished = Vec::new();
+    for change in changes {
+        match change {
+            Change::Add { row, value } => prop_assert_eq!(there.insert(row, value), None),
+            Change::Remove { row, value } => prop_assert_eq!(there.remove(&row), Some(value), "row {}", row),
+            Change::Final { row } => match there.remove(&row) {
+                Some(value) => finished.push(value),
+                None => return Err(TestCaseError::fail(format!("row {row} is final and was not there"))),
+            },
+        }
+    }
+    prop_assert!(there.is_empty(), "neither removed nor final: {there:?}");
+    finished.sort_unstable();
+    Ok(finished)
 }
 
 fn check_run(case: &Case, report: &Report) -> Result<(), TestCaseError> {
@@ -92,7 +115,7 @@ fn check_against_oracle(case: &Case, rules: Rules) -> Result<(), TestCaseError> 
     if std::env::var_os("SHOW").is_some() {
         eprintln!("{case:?}");
     }
-    let (_, _, model) = build(case, 0);
+    let (.., model) = build(case, 0);
     let Some(allowed) = outcomes(&model, case.records, case.ordered, STEPS) else { return Ok(()) };
     for nth in 0..SCHEDULES {
         let (report, out) = run(case, case.records, Some(mix(case.seed, nth)), rules)?;
