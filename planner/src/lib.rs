@@ -15,18 +15,60 @@
 //! A plan is written by hand as TOML, or made by a planner; either way it is checked whole before anybody sees it, so
 //! that whoever holds a [`Plan`] need not check it again. The format is shown at [`Plan::from_toml`].
 
+mod baseline;
+mod change;
+mod check;
 mod cluster;
 mod demand;
+mod deploy;
+#[cfg(test)]
+mod exhaustive;
+mod explain;
 mod file;
 mod forecast;
+mod formulation;
+mod fraction;
+mod greedy;
+#[cfg(feature = "highs")]
+mod highs;
+mod infeasible;
+#[cfg(any(feature = "microlp", test))]
+mod microlp;
 mod pipeline;
+mod placement;
 mod plan;
+mod problem;
 mod profile;
+#[cfg(test)]
+mod random;
+mod replan;
+mod search;
+mod solver;
+mod tables;
+mod template;
 
-pub use cluster::{Cluster, ClusterError, Device, DeviceKind, EngineKind};
-pub use demand::{Demand, Slo};
+pub use baseline::{chain_pairs, no_partition};
+pub use change::{PoolChange, changes, moved};
+pub use check::Violation;
+pub use cluster::{Cluster, ClusterError, Device, DeviceKind, EngineKind, Link};
+pub use demand::{Demand, DemandError, Slo};
+pub use deploy::DeployError;
+pub use explain::{Explanation, Gain, Tight, explain};
 pub use file::LoadError;
 pub use forecast::Shortfall;
+pub use fraction::{Fraction, FractionError};
+pub use greedy::greedy;
+#[cfg(feature = "highs")]
+pub use highs::Highs;
+pub use infeasible::Infeasible;
+#[cfg(any(feature = "microlp", test))]
+pub use microlp::Microlp;
 pub use pipeline::{Blocks, Pipeline, Pool, Stage};
+pub use placement::{ModelPlacement, Placement, Route, RouteStage};
 pub use plan::{Plan, PlanError};
+pub use problem::{Objective, Packing, Problem, ProblemError, Rules};
 pub use profile::{Latency, Line, Profile, ProfileError};
+pub use replan::{Replanned, replan};
+pub use search::{Answer, PlanningError, Proof, plan, with_arrivals};
+pub use solver::{Limits, Program, SolveError, Solved, Solver, Status};
+pub use tables::{Tables, TablesError};
