@@ -53,7 +53,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The published rules (PPipe, USENIX ATC 2025, §4; two stages): what [`crate::baseline`] compares with.
+    /// The published rules (PPipe, USENIX ATC 2025, §4; two stages): what its objectives are compared by.
     pub fn parity() -> Self {
         Self {
             stages: 2,

@@ -74,9 +74,9 @@ fn small(models: usize, kinds: usize, devices: u32, blocks: usize) -> impl Strat
 }
 
 #[cfg(feature = "highs")]
-const SOLVER: &dyn Solver = &crate::Highs;
+pub(crate) const SOLVER: &dyn Solver = &crate::Highs;
 #[cfg(not(feature = "highs"))]
-const SOLVER: &dyn Solver = &crate::Microlp;
+pub(crate) const SOLVER: &dyn Solver = &crate::Microlp;
 
 fn limits() -> Limits {
     Limits { gap: 1e-7, ..Limits::seconds(20.0) }

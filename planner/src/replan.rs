@@ -81,7 +81,7 @@ fn repair(problem: &Problem, present: &Placement, templates: &mut [Vec<Template>
         let found = present.models.iter().find(|model| model.model == demand.model);
         for route in found.iter().flat_map(|model| &model.routes) {
             let Some(template) = template_of(problem, model, route) else { continue };
-            let at = templates[model].iter().position(|known| same_work(known, &template));
+            let at = templates[model].iter().position(|known| known.same_work(&template));
             let at = at.unwrap_or_else(|| {
                 templates[model].push(template);
                 templates[model].len() - 1
@@ -109,11 +109,6 @@ fn repair(problem: &Problem, present: &Placement, templates: &mut [Vec<Template>
         counts.rates[model][t] = capacity.min(most - others).max(0.0);
     }
     counts
-}
-
-fn same_work(a: &Template, b: &Template) -> bool {
-    let work = |stage: &TemplateStage| (stage.kind, stage.slices, stage.first, stage.end, stage.batch);
-    a.stages.iter().map(work).eq(b.stages.iter().map(work))
 }
 
 /// The route as a template; `None` where it is not possible any more.

@@ -4,8 +4,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    Limits, ModelPlacement, Objective, Packing, Placement, Problem, Route, RouteStage, SolveError, Solver,
-    Status,
+    Limits, ModelPlacement, Objective, Packing, Placement, Problem, Route, RouteStage, Rules, SolveError,
+    Solver, Status,
     formulation::Formulation,
     infeasible::{self, Infeasible},
     solver::Solved,
@@ -70,7 +70,48 @@ pub enum PlanningError {
 pub fn plan(problem: &Problem, solver: &dyn Solver, limits: &Limits) -> Result<Answer, PlanningError> {
     let problem = &with_arrivals(problem, solver, limits)?;
     let templates = all_templates(problem)?;
-    best_over(problem, &templates, None, solver, limits)
+    match easier_first(problem, &templates, solver, limits) {
+        None => best_over(problem, &templates, None, solver, limits),
+        Some(start) => {
+            let rest = Limits { seconds: limits.seconds * 2.0 / 3.0, ..limits.clone() };
+            best_over(problem, &templates, Some(&start), solver, &rest)
+        }
+    }
+}
+
+/// With three stages and more there are thousands of templates. A third of the time goes to an easier question whose plans are
+/// plans for this one too, and the search begins from what is found: where fractions are summed up, the same question on
+/// whole devices, and on whole devices the same with two stages.
+fn easier_first(
+    problem: &Problem,
+    templates: &[Vec<Template>],
+    solver: &dyn Solver,
+    limits: &Limits,
+) -> Option<Counts> {
+    let rules = problem.rules();
+    if rules.one_route_per_sequence || templates.iter().flatten().all(|template| template.stages.len() <= 2) {
+        return None;
+    }
+    let stages = if rules.packing == Packing::Summed { rules.stages } else { 2 };
+    let easier = problem.with_rules(Rules { stages, packing: Packing::WholeDevices, ..rules.clone() });
+    let few = all_templates(&easier).ok()?;
+    let limits = Limits { seconds: limits.seconds / 3.0, gap: limits.gap.max(1e-3), ..limits.clone() };
+    let mut formulation = Formulation::new(&easier, &few);
+    let program = std::mem::take(&mut formulation.program);
+    let solved = solver.solve(program, &limits).ok()?;
+    let found = Counts::of(&formulation, &solved);
+    let mut start = Counts::none(templates);
+    for (model, of_model) in few.iter().enumerate() {
+        for (t, template) in of_model.iter().enumerate().filter(|(t, _)| found.rates[model][*t] > 0.0) {
+            let place = templates[model].iter().position(|known| known.same_work(template))?;
+            start.rates[model][place] = found.rates[model][t];
+            for (d, stage) in template.stages.iter().enumerate() {
+                let parts = if rules.packing == Packing::Summed { stage.slices } else { 1 };
+                start.counts[model][place][d] = found.counts[model][t][d] * f64::from(parts);
+            }
+        }
+    }
+    Some(start)
 }
 
 /// The question with arrivals: where demands do not say, what the models do uncut, without waiting for batches (artefact of

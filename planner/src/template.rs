@@ -47,6 +47,12 @@ impl Template {
         self.stages.last().map_or(0, |stage| stage.end)
     }
 
+    /// Whether the two are one way to run the model.
+    pub fn same_work(&self, other: &Template) -> bool {
+        let work = |stage: &TemplateStage| (stage.kind, stage.slices, stage.first, stage.end, stage.batch);
+        self.stages.iter().map(work).eq(other.stages.iter().map(work))
+    }
+
     /// Whether whatever this one can do, `self` can do on the same devices: at least the rate of each stage per device, and
     /// any number of its fractions representable (slices that are a multiple), where fractions count one by one.
     fn replaces(&self, other: &Template, packing: Packing) -> bool {
@@ -125,15 +131,16 @@ impl<'a> Sums<'a> {
         let mut rest = vec![vec![f64::INFINITY; blocks]; batches];
         for sums in self.sums.iter().flatten() {
             for (batch, sum) in sums.iter().enumerate() {
-                for block in 0..blocks {
-                    rest[batch][block] = rest[batch][block].min(sum[block + 1] - sum[block]);
+                for (least, pair) in rest[batch].iter_mut().zip(sum.windows(2)) {
+                    *least = least.min(pair[1] - pair[0]);
                 }
             }
         }
         if self.problem.rules().growing_batches {
-            for batch in (0..batches.saturating_sub(1)).rev() {
-                for block in 0..blocks {
-                    rest[batch][block] = rest[batch][block].min(rest[batch + 1][block]);
+            for batch in (1..batches).rev() {
+                let (less, more) = rest.split_at_mut(batch);
+                for (least, larger) in less[batch - 1].iter_mut().zip(&more[0]) {
+                    *least = least.min(*larger);
                 }
             }
         }

@@ -1,4 +1,5 @@
 //! The published objectives, reproduced: groups G1 and G4, whose figures lie in `golden/`, and all 24 where they are at hand.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 #![cfg(feature = "highs")]
 
 use std::path::Path;
