@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::Args;
 use eddyline_planner::{
-    Cluster, Demand, LoadError, Objective, PlanningError, Problem, ProblemError, Rules, Slo, Tables,
-    TablesError,
+    Cluster, Demand, DeployError, LoadError, Objective, PlanningError, Problem, ProblemError, Rules, Slo,
+    Tables, TablesError,
 };
 use thiserror::Error;
 
@@ -71,6 +71,9 @@ pub struct Ask {
     /// Write the plan here, as JSON
     #[arg(short, long, value_name = "PLAN.json")]
     pub output: Option<PathBuf>,
+    /// Name devices and write what a workflow loads with `Plan::load` here
+    #[arg(long, value_name = "PLAN.toml")]
+    pub deploy: Option<PathBuf>,
     /// Draw pools and flows here
     #[arg(long, value_name = "PLAN.svg")]
     pub svg: Option<PathBuf>,
@@ -92,6 +95,8 @@ pub enum CliError {
     Tables(#[from] TablesError),
     #[error(transparent)]
     Problem(#[from] ProblemError),
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
     #[error(transparent)]
     Planning(#[from] PlanningError),
     #[error("--{option} `{value}`: {wanted}")]

@@ -63,6 +63,9 @@ pub fn run(ask: &Ask) -> Result<(), CliError> {
         });
         write(path, &format!("{file:#}\n"))?;
     }
+    if let Some(path) = &ask.deploy {
+        write(path, &answer.placement.deploy(&problem)?.to_toml())?;
+    }
     if let Some(path) = &ask.svg {
         write(path, &picture::svg(&answer.placement))?;
     }

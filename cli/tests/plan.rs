@@ -29,10 +29,14 @@ const PLAN: &str = "plan --cluster cluster.toml --profiles PROFILES --stages 2 -
 fn a_plan_its_successor_and_their_difference() {
     let folder = TempDir::new().unwrap();
     cluster(&folder, 4);
-    let (done, said) =
-        eddyline(&folder, &format!("{PLAN} --models wide_resnet101_2 --explain -o a.json --svg a.svg"));
+    let (done, said) = eddyline(
+        &folder,
+        &format!("{PLAN} --models wide_resnet101_2 --explain -o a.json --svg a.svg --deploy a.toml"),
+    );
     assert!(done && said.contains("bound") && said.contains("one more P4 brings"), "{said}");
     assert!(fs::read_to_string(folder.child("a.svg")).unwrap().starts_with("<svg"));
+    let plan = eddyline_planner::Plan::load(folder.child("a.toml")).unwrap();
+    assert!(plan.pipelines_of("wide_resnet101_2").next().is_some());
     cluster(&folder, 3);
     let (done, said) =
         eddyline(&folder, &format!("{PLAN} --models wide_resnet101_2 --from a.json -o b.json"));

@@ -24,7 +24,8 @@
 //! * [`plan`]: templates (`template.rs`) become a program (`formulation.rs`), a [`Solver`] solves it, and the [`Answer`]
 //!   is a [`Placement`] with its [`Proof`]. [`greedy`] needs no solver; [`no_partition`] and [`chain_pairs`] are what pooled
 //!   plans are compared with.
-//! * [`Placement::check`] verifies without a solver, [`Placement::deploy`] names devices, [`explain`] says what holds a
+//! * [`Placement::check`] verifies without a solver, [`Placement::deploy`] names devices, [`Plan::to_toml`] writes the
+//!   result for others to load, [`explain`] says what holds a
 //!   placement back, [`replan`] follows a present one, and [`changes`] are the difference of two.
 //!
 //! A [`Plan`] is written by hand as TOML, or made from a placement; either way it is checked whole before anybody sees it, so
@@ -92,6 +93,7 @@ mod search;
 mod solver;
 mod tables;
 mod template;
+mod write;
 
 pub use baseline::{chain_pairs, no_partition};
 pub use change::{PoolChange, changes, moved};

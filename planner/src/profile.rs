@@ -158,6 +158,11 @@ impl Profile {
         self.latency_us.keys().map(String::as_str)
     }
 
+    /// The latency of each block on that kind, first block first; empty where it was not measured.
+    pub fn blocks_on(&self, kind: &str) -> &[Latency] {
+        self.latency_us.get(kind).map_or(&[], Vec::as_slice)
+    }
+
     /// µs for a batch of these blocks on a device of that kind: the sum over the blocks. `None` where it was not measured.
     pub fn latency_us(&self, kind: &str, blocks: &Blocks, batch: u32) -> Option<f64> {
         let all = self.latency_us.get(kind)?;
