@@ -33,9 +33,11 @@ fmt: ## format the code
 	cargo fmt --all
 
 clippy: ## lints, as errors
+	@scripts/setup-highs.sh
 	cargo clippy --workspace --all-targets -- -D warnings
 
 doc: ## the API's documentation, into target/doc; a warning is an error
+	@scripts/setup-highs.sh
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 audit: ## licences, advisories and sources of all dependencies
