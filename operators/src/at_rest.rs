@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use eddyline_runtime::{
     Data,
     batch::Batch,
+    clock::Moment,
     fate::Fate,
     operator::{Cx, Holding, Operator},
     origin::{Change, Notice, Standing},
@@ -93,9 +94,9 @@ impl<T> UntilFinal<T> {
         let mut on = Batch::with_capacity(batch.len());
         for (value, tag) in batch.into_rows() {
             match cx.hold(&tag) {
-                Standing::Final => on.push(value, tag),
                 Standing::Withdrawn => cx.end(&tag, Fate::Withdrawn),
-                Standing::Provisional => {
+                _ if cx.is_final_but_for_its_loop(&tag) => on.push(value, tag),
+                _ => {
                     self.by_origin.add(&tag, self.next);
                     self.rows.insert(self.next, (value, tag));
                     self.next += 1;
@@ -112,14 +113,14 @@ impl<T> UntilFinal<T> {
         let mut on = Batch::default();
         for number in told {
             let Some((_, tag)) = self.rows.get(&number) else { continue };
-            let standing = tag.trail.as_deref().map_or(Standing::Final, Trail::standing);
-            if standing == Standing::Provisional {
+            let withdrawn = is_withdrawn(tag);
+            if !withdrawn && !cx.is_final_but_for_its_loop(tag) {
                 continue;
             }
             if let Some((value, tag)) = self.rows.remove(&number) {
-                match standing {
-                    Standing::Withdrawn => cx.end(&tag, Fate::Withdrawn),
-                    _ => on.push(value, tag),
+                match withdrawn {
+                    true => cx.end(&tag, Fate::Withdrawn),
+                    false => on.push(value, tag),
                 }
             }
         }
@@ -137,39 +138,66 @@ impl<T> UntilFinal<T> {
     }
 }
 
-/// Gives an operator without outputs final records only.
+/// Gives an operator final records only: for sinks that append, and for state that cannot be taken back.
+///
+/// Inside a loop a record cannot wait for what it may do itself: there only what was made elsewhere is waited for.
 pub(crate) struct Finally<T, Op> {
-    pub op: Op,
-    pub rows: UntilFinal<T>,
+    op: Op,
+    rows: UntilFinal<T>,
 }
 
-impl<T: Data, Op: Operator<In = Inlet<T>, Out = ()>> Operator for Finally<T, Op> {
-    type In = Inlet<T>;
-    type Out = ();
+impl<T, Op> Finally<T, Op> {
+    pub fn new(op: Op) -> Self {
+        Self { op, rows: UntilFinal::default() }
+    }
+}
 
-    fn process(&mut self, batch: Batch<T>, out: &mut (), cx: &mut Cx<'_>) {
+impl<T: Data, Op: Operator<In = Inlet<T>>> Operator for Finally<T, Op> {
+    type In = Inlet<T>;
+    type Out = Op::Out;
+
+    fn process(&mut self, batch: Batch<T>, out: &mut Op::Out, cx: &mut Cx<'_>) {
         let batch = self.rows.admit(batch, cx);
         if !batch.is_empty() {
             self.op.process(batch, out, cx);
         }
     }
 
-    fn notice(&mut self, notices: &[Notice], out: &mut (), cx: &mut Cx<'_>) {
+    fn notice(&mut self, notices: &[Notice], out: &mut Op::Out, cx: &mut Cx<'_>) {
         let batch = self.rows.notice(notices, cx);
         if !batch.is_empty() {
             self.op.process(batch, out, cx);
         }
+        self.op.notice(notices, out, cx);
+    }
+
+    fn wake(&mut self, out: &mut Op::Out, cx: &mut Cx<'_>) -> bool {
+        self.op.wake(out, cx)
+    }
+
+    fn flush(&mut self, out: &mut Op::Out, cx: &mut Cx<'_>) {
+        self.op.flush(out, cx);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.op.is_ready()
     }
 
     fn is_open(&self) -> bool {
-        self.rows.len() > 0
+        self.rows.len() > 0 || self.op.is_open()
+    }
+
+    fn next_wake(&self) -> Option<Moment> {
+        self.op.next_wake()
     }
 
     fn holding(&self) -> Holding {
-        Holding { waiting: self.rows.len(), ..Holding::default() }
+        let holding = self.op.holding();
+        Holding { waiting: holding.waiting + self.rows.len(), ..holding }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
+        self.op.visit(visit);
         self.rows.visit(visit);
     }
 }

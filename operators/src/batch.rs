@@ -13,13 +13,18 @@ use eddyline_runtime::{
     view::Role,
 };
 
-use crate::stream::{Stream, spec};
+use crate::{
+    at_rest::Finally,
+    stream::{Stream, spec},
+};
 
 /// How long an incomplete batch waits for more.
 const LINGER: Duration = Duration::from_millis(20);
 
 impl<T: Data> Stream<T> {
     /// Puts up to `size` values into one list. An incomplete list goes on when nothing has come for 20 ms, or at the end.
+    ///
+    /// A value that might still be withdrawn waits until it is final, since the others of its list must not go with it.
     ///
     /// ```
     /// # use eddyline::prelude::*;
@@ -41,7 +46,9 @@ impl<T: Data> Stream<T> {
                 "give `batch` a size of at least 1",
             );
         }
-        self.then(spec, move |_| Batch { size: size.max(1), rows: Vec::new(), due: Moment::ZERO })
+        self.then(spec, move |_| {
+            Finally::new(Batch { size: size.max(1), rows: Vec::new(), due: Moment::ZERO })
+        })
     }
 }
 

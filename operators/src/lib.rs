@@ -53,6 +53,8 @@ mod map;
 mod merge;
 mod model;
 mod ordered;
+#[doc = include_str!("../PROMISES.md")]
+pub mod promises {}
 mod report;
 mod rows;
 mod scan;

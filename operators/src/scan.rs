@@ -9,12 +9,15 @@ use eddyline_runtime::{
 };
 
 use crate::{
+    at_rest::Finally,
     rows,
     stream::{Stream, spec},
 };
 
 impl<T: Data> Stream<T> {
     /// Makes one value of each, with a state that is handed from record to record. After a panic the state is what `f` left.
+    ///
+    /// What the state has seen cannot be taken back, so a value that might still be withdrawn waits until it is final.
     ///
     /// ```
     /// # use eddyline::prelude::*;
@@ -30,7 +33,9 @@ impl<T: Data> Stream<T> {
         initial: S,
         f: impl FnMut(&mut S, T) -> U + Send + 'static,
     ) -> Stream<U> {
-        self.then(spec("scan", Role::Operator), |_| Scan { state: initial, f, types: Default::default() })
+        self.then(spec("scan", Role::Operator), |_| {
+            Finally::new(Scan { state: initial, f, types: Default::default() })
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use eddyline_runtime::{
 use parking_lot::Mutex;
 
 use crate::{
-    at_rest::{Finally, UntilFinal},
+    at_rest::Finally,
     report::{Output, Sink},
     rows,
     stream::{Stream, spec},
@@ -114,7 +114,7 @@ impl<T: Data> Stream<T> {
         let node = graph.add(spec);
         let input = self.lead_to(node);
         graph.build_with(node, move |_| {
-            let op = Finally { op: make(), rows: UntilFinal::default() };
+            let op = Finally::new(make());
             (op, input.inlet(), ())
         });
         Sink { graph, node }

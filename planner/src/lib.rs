@@ -77,7 +77,6 @@ mod greedy;
 #[cfg(feature = "highs")]
 mod highs;
 mod infeasible;
-#[cfg(any(feature = "microlp", test))]
 mod microlp;
 #[cfg(test)]
 mod objectives;
@@ -109,7 +108,6 @@ pub use greedy::greedy;
 #[cfg(feature = "highs")]
 pub use highs::Highs;
 pub use infeasible::Infeasible;
-#[cfg(any(feature = "microlp", test))]
 pub use microlp::Microlp;
 pub use pipeline::{Blocks, Pipeline, Pool, Stage};
 pub use placement::{ModelPlacement, Placement, Route, RouteStage};
