@@ -26,7 +26,7 @@
 //! | to | read |
 //! |---|---|
 //! | begin a workflow, bring records in, run it | [`Workflow`] |
-//! | work on records: `map`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
+//! | work on records: `map`, `par_map`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
@@ -51,6 +51,7 @@ mod join;
 mod map;
 mod merge;
 mod model;
+mod par_map;
 mod report;
 mod rows;
 mod scan;
