@@ -154,7 +154,7 @@ async fn a_stop_ends_a_paused_run() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_run_is_not_called_stalled() {
     for seed in [None, Some(1)] {
-        let (send, receive) = mpsc::channel();
+        let (send, receive) = mpsc::sync_channel(100);
         let mut flow = Workflow::new("patient");
         if let Some(seed) = seed {
             flow = flow.seeded(seed);
