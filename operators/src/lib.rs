@@ -26,7 +26,7 @@
 //! | to | read |
 //! |---|---|
 //! | begin a workflow, bring records in, run it | [`Workflow`] |
-//! | work on records: `map`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
+//! | work on records: `map`, `par_map`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
@@ -55,6 +55,7 @@ mod model;
 mod ordered;
 #[doc = include_str!("../PROMISES.md")]
 pub mod promises {}
+mod par_map;
 mod report;
 mod rows;
 mod scan;

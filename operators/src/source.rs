@@ -51,7 +51,12 @@ impl Workflow {
             let into = Arc::clone(&feed);
             tokio::spawn(async move {
                 let mut records = std::pin::pin!(records);
-                while let Some(value) = records.next().await {
+                loop {
+                    let value = tokio::select! {
+                        value = records.next() => value,
+                        () = into.closed() => return,
+                    };
+                    let Some(value) = value else { break };
                     if !into.give(Ok(value)).await {
                         return;
                     }
@@ -236,7 +241,7 @@ impl<T: Data> Operator for Source<T> {
         if cx.is_draining() && self.feed.is_open() {
             self.feed.close();
         }
-        if !cx.may_enter() {
+        if cx.is_paused() || !cx.may_enter() {
             return false;
         }
         let Fed { values, bad } = self.feed.take(cx.most());
@@ -261,6 +266,10 @@ impl<T: Data> Operator for Source<T> {
 
     fn is_open(&self) -> bool {
         self.feed.is_open()
+    }
+
+    fn stop(&mut self) {
+        self.feed.close();
     }
 }
 

@@ -27,6 +27,8 @@ pub enum FaultKind {
     Error,
     /// The author's code panicked.
     Panic,
+    /// The author's code took longer than she allows.
+    TimeOut,
     /// A model or the dispatcher failed on it.
     Model,
     /// It could not be read from its source.
@@ -43,6 +45,7 @@ impl FaultKind {
             FaultKind::RoundsSpent => "rounds spent",
             FaultKind::Error => "error",
             FaultKind::Panic => "panic",
+            FaultKind::TimeOut => "time-out",
             FaultKind::Model => "model",
             FaultKind::Unreadable => "unreadable",
             FaultKind::Unwritable => "unwritable",
@@ -63,6 +66,7 @@ impl FaultKind {
             FaultKind::Panic => {
                 "your code panicked on this record only; mend it at the place named, or use `try_map` and return an Err"
             }
+            FaultKind::TimeOut => "find out what your code waits for on this record, or allow it more time",
             FaultKind::Model => {
                 "check the model's input for this record against the shape and type that it declares"
             }

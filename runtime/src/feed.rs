@@ -200,6 +200,17 @@ impl<T: Send + 'static> Feed<T> {
         }
     }
 
+    /// Returns when no more is wanted. For the task that awaits the records, so that it does not wait for one in vain.
+    pub async fn closed(&self) {
+        loop {
+            let room = self.room_async.notified();
+            if self.state.lock().closed {
+                return;
+            }
+            room.await;
+        }
+    }
+
     /// Takes what is there, up to `most` values.
     pub fn take(&self, most: usize) -> Fed<T> {
         let mut state = self.state.lock();

@@ -41,6 +41,8 @@ pub(crate) trait AnyNode: Send {
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>));
     /// Records in the operator's state, and those in its overflow.
     fn kept(&self) -> (usize, usize);
+    /// Lets go of what is outside of the graph: the run is over.
+    fn stop(&mut self);
 }
 
 pub(crate) struct Node<Op: Operator> {
@@ -118,7 +120,7 @@ impl<Op: Operator> AnyNode for Node<Op> {
         let begun = shared.clock.now();
         let inside = self.inside.clone();
         let place = inside.as_ref().map(|(loop_, member)| (loop_.as_ref(), *member));
-        let most = shared.seeded.as_ref().map_or(self.most, Seeded::rows);
+        let most = shared.seeded.as_ref().map_or(self.most, Seeded::rows).min(self.op.room());
         let mut cx = Cx { node: &core, shared, inside: place, most, permits: 0 };
         let held = self.with_permits(shared);
 
@@ -143,7 +145,9 @@ impl<Op: Operator> AnyNode for Node<Op> {
         let mut busy = !notices.is_empty();
         busy |= self.op.wake(&mut self.outputs, &mut cx);
         let mut taken = false;
-        if self.op.is_ready()
+        // A paused node still takes in what comes back by itself and lets go of what is due.
+        if !cx.is_paused()
+            && self.op.is_ready()
             && let Some(batch) = self.inputs.take(&mut cx)
         {
             Stats::add(&core.stats.records_in, Op::In::rows(&batch) as u64);
@@ -211,5 +215,9 @@ impl<Op: Operator> AnyNode for Node<Op> {
     fn kept(&self) -> (usize, usize) {
         let holding = self.op.holding();
         (holding.parked + holding.waiting + holding.held, self.outputs.waiting_inside())
+    }
+
+    fn stop(&mut self) {
+        self.op.stop();
     }
 }

@@ -15,10 +15,41 @@ pub trait Watch: Send + Sync + 'static {
     fn graph(&self) -> GraphView;
     /// How the run stands now.
     fn snapshot(&self) -> Snapshot;
-    /// Ask the sources to stop; what is inside runs out and the run ends by itself.
+    /// Ask the sources to stop; what is inside runs out and the run ends by itself. What is paused goes on.
     fn drain(&self);
     /// Stop at once; what is inside is counted as in flight.
     fn stop(&self);
+    /// Have the whole run or one operator take no input: nothing is lost, the edges into it fill, and those before it wait.
+    /// What comes back by itself, such as a model's answers, is still taken in.
+    ///
+    /// # Errors
+    /// The run is not running, or has no such operator.
+    fn pause(&self, part: Part) -> Result<(), SteerError>;
+    /// Have the whole run or one operator go on.
+    ///
+    /// # Errors
+    /// The run is not running, or has no such operator.
+    fn resume(&self, part: Part) -> Result<(), SteerError>;
+}
+
+/// What is to pause or to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Every operator.
+    All,
+    /// The operator with this [`id`](crate::view::NodeView::id).
+    Node(u32),
+}
+
+/// Why a run cannot be steered as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SteerError {
+    /// It is still loading its models, or it is over.
+    #[error("the run is not running now, so that nothing of it can be paused or resumed")]
+    NotRunning,
+    /// It has no such operator.
+    #[error("the run has no operator with the id {0}; its graph lists them")]
+    NoSuchNode(u32),
 }
 
 /// Looks at one run from before its start until after its end.

@@ -69,13 +69,22 @@ pub trait Operator: Send + 'static {
 
     /// Whether it takes input now. One that says no must be sure to be woken.
     fn is_ready(&self) -> bool {
-        true
+        self.room() > 0
+    }
+
+    /// Most records that it takes in the next step.
+    fn room(&self) -> usize {
+        MAX_ROWS
     }
 
     /// Whether it may bring records by itself: a source that is not at its end, a gather whose parts are still on their way.
     fn is_open(&self) -> bool {
         false
     }
+
+    /// The run is over, though records may be inside: let go of threads, files and what else is outside of the graph. What is
+    /// kept stays, since it is counted as in flight. Called by whoever finds the run over first, and perhaps again.
+    fn stop(&mut self) {}
 
     /// When it wants to be woken, if nothing comes before.
     fn next_wake(&self) -> Option<Moment> {
@@ -134,6 +143,8 @@ pub(crate) struct Stats {
     pub busy_ns: AtomicU64,
     pub blocked: AtomicBool,
     pub done: AtomicBool,
+    /// Whether it has been asked to take no input.
+    pub paused: AtomicBool,
 }
 
 impl Stats {
@@ -182,6 +193,11 @@ impl Cx<'_> {
     /// Most records that a source is to bring in this step.
     pub fn most(&self) -> usize {
         if self.shared.seeded.is_some() { self.most } else { MAX_ROWS }
+    }
+
+    /// Whether the operator has been asked to pause: it is given no input, and a source is to bring none.
+    pub fn is_paused(&self) -> bool {
+        self.node.stats.paused.load(Ordering::SeqCst)
     }
 
     /// Whether sources have been asked to stop.

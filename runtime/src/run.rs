@@ -14,6 +14,7 @@ use eddyline_planner::Plan;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorRef};
 use thiserror::Error;
+use tokio::task::JoinHandle;
 
 use crate::{
     actor::{NodeSlot, Supervisor},
@@ -25,7 +26,7 @@ use crate::{
     graph::{BuildError, BuildErrors, Graph},
     guard,
     loops::{DEFAULT_PERMITS, Loop},
-    observer::{Ending, Observer, ObserverError, Watch},
+    observer::{Ending, Observer, ObserverError, Part, SteerError, Watch},
     operator::NodeCore,
     rules::Rules,
     schedule::{Schedule, run_seeded},
@@ -133,7 +134,34 @@ struct Handle {
     interrupted: AtomicBool,
 }
 
-/// Runs a graph to its end.
+/// A run between its start and its end, however it comes to it: an author who drops the future of her run leaves no actor, no
+/// thread and no open source behind, though an observer may still look at what it was.
+struct Underway<'a> {
+    handle: &'a Handle,
+    live: &'a Live,
+    supervisor: ActorRef<()>,
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        let Self { handle, live, supervisor } = self;
+        if handle.over_at.get().is_none() {
+            handle.stop();
+            handle.over_at.get_or_init(|| handle.clock.now_us());
+            *handle.state.lock() = RunState::Stopped;
+        }
+        live.serving.abandon();
+        for (slot, _) in &live.nodes {
+            // One that is in a step looks for itself at its end.
+            if let Some(mut node) = slot.node.try_lock() {
+                node.stop();
+            }
+        }
+        supervisor.stop(None);
+    }
+}
+
+/// Runs a graph to its end. Where the future is dropped before, the run stops at once and nothing of it stays behind.
 ///
 /// # Errors
 /// Everything that is wrong with the workflow or its models at once; an observer that cannot open; an actor that died.
@@ -177,12 +205,17 @@ impl Handle {
                 return Err(BuildErrors { workflow: self.graph.name().to_owned(), errors }.into());
             }
         };
-        let (live, supervisor) = self.start(&options, serving).await?;
+        let (live, supervisor, mut supervising) = self.start(&options, serving).await?;
+        let _underway = Underway { handle: self, live, supervisor: supervisor.clone() };
         *self.state.lock() = RunState::Running;
 
         loop {
             tokio::select! {
                 () = live.shared.over() => break,
+                _ = &mut supervising => {
+                    live.shared.fail("the supervisor of the run".to_owned());
+                    break;
+                }
                 () = tokio::time::sleep(WATCH) => live.look_for_stall(),
                 Ok(()) = tokio::signal::ctrl_c(), if options.ctrl_c => {
                     if self.interrupted.swap(true, Ordering::Relaxed) {
@@ -236,14 +269,15 @@ impl Handle {
         })
     }
 
-    async fn start(&self, options: &RunOptions, serving: Serving) -> Result<(&Live, ActorRef<()>), RunError> {
+    async fn start(
+        &self,
+        options: &RunOptions,
+        serving: Serving,
+    ) -> Result<(&Live, ActorRef<()>, JoinHandle<()>), RunError> {
         let mut built = self.graph.build(options, &self.clock, &serving);
         let shared = Shared::new(self.clock.clone(), options.rules, options.schedule, &mut built);
-        let nodes: Vec<(NodeSlot, Role)> = built
-            .nodes
-            .into_iter()
-            .map(|(core, role, node)| (NodeSlot { core, node: Arc::new(Mutex::new(node)) }, role))
-            .collect();
+        let nodes: Vec<(NodeSlot, Role)> =
+            built.nodes.into_iter().map(|(core, role, node)| (NodeSlot::new(core, node), role)).collect();
         let slots: Vec<NodeSlot> = nodes.iter().map(|(slot, _)| slot.clone()).collect();
         let live = self.live.get_or_init(|| Live {
             shared: Arc::clone(&shared),
@@ -254,7 +288,7 @@ impl Handle {
         });
         // A seeded run's nodes are stepped by one task; its models still have actors.
         let actors = if options.schedule == Schedule::Actors { slots.clone() } else { Vec::new() };
-        let (supervisor, _) = Actor::spawn(None, Supervisor, (actors, Arc::clone(&shared)))
+        let (supervisor, supervising) = Actor::spawn(None, Supervisor, (actors, Arc::clone(&shared)))
             .await
             .map_err(|error| RunError::Actor { why: error.to_string() })?;
         live.serving.link(supervisor.get_cell());
@@ -266,7 +300,22 @@ impl Handle {
                 }
             });
         }
-        Ok((live, supervisor))
+        Ok((live, supervisor, supervising))
+    }
+}
+
+impl Handle {
+    fn put_on_hold(&self, part: Part, paused: bool) -> Result<(), SteerError> {
+        let live = self.live.get().filter(|_| self.over_at.get().is_none()).ok_or(SteerError::NotRunning)?;
+        match part {
+            Part::Node(id) if live.nodes.iter().all(|(slot, _)| slot.core.id != id) => {
+                Err(SteerError::NoSuchNode(id))
+            }
+            _ => {
+                live.put_on_hold(part, paused);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -276,7 +325,11 @@ impl Watch for Handle {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let state = *self.state.lock();
+        let mut state = *self.state.lock();
+        let flows = matches!(state, RunState::Running | RunState::Draining);
+        if flows && self.live.get().is_some_and(Live::is_all_paused) {
+            state = RunState::Paused;
+        }
         let mut snapshot = Snapshot {
             state,
             at_us: self.over_at.get().copied().unwrap_or_else(|| self.clock.now_us()),
@@ -302,14 +355,24 @@ impl Watch for Handle {
         if *state == RunState::Running {
             *state = RunState::Draining;
         }
+        live.put_on_hold(Part::All, false);
         live.wake_all();
     }
 
     fn stop(&self) {
         if let Some(live) = self.live.get() {
             live.shared.stop();
+            live.put_on_hold(Part::All, false);
             live.wake_all();
         }
+    }
+
+    fn pause(&self, part: Part) -> Result<(), SteerError> {
+        self.put_on_hold(part, true)
+    }
+
+    fn resume(&self, part: Part) -> Result<(), SteerError> {
+        self.put_on_hold(part, false)
     }
 }
 
@@ -330,6 +393,7 @@ impl Live {
         let ended = |(slot, _): &(NodeSlot, Role)| slot.core.stats.done.load(Ordering::Relaxed);
         if self.shared.is_idle_since_last_look()
             && !self.shared.waits_for_outside()
+            && !self.nodes.iter().any(|(slot, _)| slot.is_paused())
             && sources.clone().all(ended)
         {
             self.shared.stalled();
@@ -350,6 +414,22 @@ impl Live {
             format!("edge {} → {} has {}", info.from, info.to, edge.snapshot().queued)
         });
         nodes.chain(edges).collect::<Vec<_>>().join(", ")
+    }
+
+    fn put_on_hold(&self, part: Part, paused: bool) {
+        for (slot, _) in &self.nodes {
+            if part == Part::All || part == Part::Node(slot.core.id) {
+                slot.core.stats.paused.store(paused, Ordering::SeqCst);
+                slot.core.waker.wake();
+            }
+        }
+    }
+
+    /// Whether no operator that still has something to do takes input.
+    fn is_all_paused(&self) -> bool {
+        let mut open =
+            self.nodes.iter().filter(|(slot, _)| !slot.core.stats.done.load(Ordering::Relaxed)).peekable();
+        open.peek().is_some() && open.all(|(slot, _)| slot.is_paused())
     }
 
     fn wake_all(&self) {
@@ -373,6 +453,7 @@ impl Live {
             snapshot.hints.extend(nothing_came_out(&snapshot.balances.roots));
         }
         snapshot.hints.extend(stalled(snapshot.stalls));
+        snapshot.hints.extend(self.nodes.iter().filter_map(|(slot, _)| started_again(slot)));
         for ((slot, _), node) in self.nodes.iter().zip(&snapshot.nodes) {
             if let Some(hint) = never_fires(&slot.core, node) {
                 snapshot.hints.push(hint);
@@ -436,6 +517,7 @@ fn node_snapshot(slot: &NodeSlot) -> NodeSnapshot {
         busy_us: load(&stats.busy_ns) / 1000,
         blocked: stats.blocked.load(Ordering::Relaxed),
         done: stats.done.load(Ordering::Relaxed),
+        paused: slot.is_paused(),
         verdicts: *slot.core.meters.verdicts.lock(),
         model: slot.core.meters.model.lock().clone(),
     }
@@ -462,6 +544,17 @@ fn stalled(stalls: u64) -> Option<ProblemView> {
         location: String::new(),
         what: format!("the run stalled {stalls} times: records are inside and nothing moved them"),
         advice: "this is a fault of Eddyline, not of the workflow: keep the workflow and report it"
+            .to_owned(),
+    })
+}
+
+fn started_again(slot: &NodeSlot) -> Option<ProblemView> {
+    let restarts = slot.restarts();
+    (restarts > 0).then(|| ProblemView {
+        node: Some(slot.core.id),
+        location: String::new(),
+        what: format!("an actor of `{}` died and was started again: {restarts} times so far", slot.core.name),
+        advice: "no record was lost; this is a fault of Eddyline, not of the workflow: please report it"
             .to_owned(),
     })
 }

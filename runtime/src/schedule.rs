@@ -88,7 +88,7 @@ pub(crate) async fn run_seeded(slots: Vec<NodeSlot>, shared: Arc<Shared>) {
         }
         let i = ready[seeded.draws.lock().below(ready.len())];
         slots[i].core.waker.taken();
-        let next = slots[i].node.lock().step(&shared);
+        let next = slots[i].step(&shared);
         match next {
             Next::Again | Next::AgainLater => slots[i].core.waker.wake(),
             Next::Idle(at) => timers[i] = at,
@@ -100,13 +100,19 @@ pub(crate) async fn run_seeded(slots: Vec<NodeSlot>, shared: Arc<Shared>) {
         }
         tokio::task::consume_budget().await;
     }
+    for slot in &slots {
+        slot.node.lock().stop();
+    }
 }
 
 /// Nobody is ready: waits for a timer, or for whoever is outside of the graph. Says `false` if nothing can come.
 async fn wait(slots: &[NodeSlot], shared: &Shared, seeded: &Seeded, timers: &mut [Option<Moment>]) -> bool {
     let first = timers.iter().flatten().min().copied();
     let outside = shared.waits_for_outside();
+    let paused = slots.iter().any(NodeSlot::is_paused);
     match first {
+        // Whoever paused it may take any time to let it go on.
+        None if paused => seeded.woken.notified().await,
         None if !outside => return false,
         None => {
             let patience = std::time::Duration::from_secs(10);

@@ -98,6 +98,8 @@ pub enum RunState {
     Starting,
     /// Records flow.
     Running,
+    /// Every operator has been asked to take no input, and none does until the run is resumed, drained or stopped.
+    Paused,
     /// Sources have been told to stop; what is inside runs out.
     Draining,
     /// Every record has ended.
@@ -185,6 +187,8 @@ pub struct NodeSnapshot {
     pub blocked: bool,
     /// Whether all its work is done.
     pub done: bool,
+    /// Whether it has been asked to take no input.
+    pub paused: bool,
     /// Present for handlers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdicts: Option<VerdictCounts>,

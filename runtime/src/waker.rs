@@ -1,10 +1,11 @@
 //! How an actor learns that there is something to do.
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
+use parking_lot::RwLock;
 use ractor::ActorRef;
 use tokio::sync::Notify;
 
@@ -16,7 +17,8 @@ pub struct Work;
 #[derive(Debug, Default)]
 pub struct Waker {
     pending: AtomicBool,
-    target: OnceLock<Target>,
+    /// Another one where the actor died and was started again.
+    target: RwLock<Option<Target>>,
 }
 
 /// Who is told.
@@ -37,9 +39,9 @@ impl Waker {
         if self.pending.swap(true, Ordering::AcqRel) {
             return;
         }
-        match self.target.get() {
+        match &*self.target.read() {
             Some(Target::Actor(actor)) => {
-                // An actor that has ended needs no waking.
+                // An actor that has ended needs no waking; one that takes its place looks for work first of all.
                 let _ = actor.cast(Work);
             }
             Some(Target::Task(woken)) => woken.notify_one(),
@@ -56,9 +58,17 @@ impl Waker {
     }
 
     fn attach_to(&self, target: Target) {
-        let _ = self.target.set(target);
+        *self.target.write() = Some(target);
         self.pending.store(false, Ordering::Release);
         self.wake();
+    }
+
+    /// Kills the actor, as a defect of the machinery would.
+    #[cfg(test)]
+    pub(crate) fn kill(&self) {
+        if let Some(Target::Actor(actor)) = &*self.target.read() {
+            actor.kill();
+        }
     }
 
     /// Whether the actor is to look for work.

@@ -15,7 +15,7 @@ use std::{
 
 use eddyline_runtime::{
     clock::Clock,
-    observer::{Ending, Observer, Watch},
+    observer::{Ending, Observer, Part, SteerError, Watch},
     view::{
         BalanceView, Balances, DeviceView, EdgeSnapshot, EdgeView, FaultView, FaultsView, GraphView,
         LoopSnapshot, ModelCounts, NodeSnapshot, NodeView, ProblemView, ReasonView, ReservationView, Role,
@@ -170,6 +170,15 @@ impl Watch for Feed {
     fn stop(&self) {
         let _ = self.stopped_at.compare_exchange(0, self.clock.now_us(), Relaxed, Relaxed);
     }
+
+    /// Numbers that are made up cannot wait.
+    fn pause(&self, _part: Part) -> Result<(), SteerError> {
+        Err(SteerError::NotRunning)
+    }
+
+    fn resume(&self, _part: Part) -> Result<(), SteerError> {
+        Err(SteerError::NotRunning)
+    }
 }
 
 fn edges(seconds: f64, over: bool) -> Vec<EdgeSnapshot> {
@@ -206,6 +215,7 @@ fn nodes(edges: &[EdgeSnapshot], seconds: f64, over: bool) -> Vec<NodeSnapshot> 
                 as u64,
             blocked: !over && id == 3 && wave(seconds, 4) > 1.15,
             done: over,
+            paused: false,
             verdicts: (role == Role::Handler).then(|| VerdictCounts {
                 judged: records_in,
                 passed: part(0.86),

@@ -1,12 +1,12 @@
-//! The graph and one snapshot as JSON; asking the run to drain or to stop.
+//! The graph and one snapshot as JSON; asking the run to drain, to stop, to pause and to go on.
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Path, State, rejection::PathRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use eddyline_runtime::observer::Watch;
+use eddyline_runtime::observer::{Part, SteerError, Watch};
 use serde_json::json;
 use thiserror::Error;
 
@@ -21,15 +21,49 @@ pub(crate) async fn snapshot(State(present): State<PresentRun>) -> Result<Respon
 }
 
 pub(crate) async fn drain(State(present): State<PresentRun>) -> Result<Response, ApiError> {
-    ask(&present, "drain", |run| run.drain())
+    ask(&present, "drain", |run| {
+        run.drain();
+        Ok(())
+    })
 }
 
 pub(crate) async fn stop(State(present): State<PresentRun>) -> Result<Response, ApiError> {
-    ask(&present, "stop", |run| run.stop())
+    ask(&present, "stop", |run| {
+        run.stop();
+        Ok(())
+    })
 }
 
-fn ask(present: &PresentRun, what: &str, ask: fn(&dyn Watch)) -> Result<Response, ApiError> {
-    ask(present.get()?.run.as_ref());
+pub(crate) async fn pause(State(present): State<PresentRun>) -> Result<Response, ApiError> {
+    ask(&present, "pause", |run| run.pause(Part::All))
+}
+
+pub(crate) async fn resume(State(present): State<PresentRun>) -> Result<Response, ApiError> {
+    ask(&present, "resume", |run| run.resume(Part::All))
+}
+
+pub(crate) async fn pause_node(
+    State(present): State<PresentRun>,
+    node: Result<Path<u32>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(node) = node.map_err(|_| ApiError::NoSuchPath)?;
+    ask(&present, "pause", |run| run.pause(Part::Node(node)))
+}
+
+pub(crate) async fn resume_node(
+    State(present): State<PresentRun>,
+    node: Result<Path<u32>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(node) = node.map_err(|_| ApiError::NoSuchPath)?;
+    ask(&present, "resume", |run| run.resume(Part::Node(node)))
+}
+
+fn ask(
+    present: &PresentRun,
+    what: &str,
+    ask: impl FnOnce(&dyn Watch) -> Result<(), SteerError>,
+) -> Result<Response, ApiError> {
+    ask(present.get()?.run.as_ref())?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "asked": what }))).into_response())
 }
 
@@ -46,6 +80,8 @@ pub(crate) enum ApiError {
     TooManyReaders,
     #[error("there is nothing under this path")]
     NoSuchPath,
+    #[error(transparent)]
+    Steer(#[from] SteerError),
     #[error("looking at the run failed: {0}")]
     Look(#[from] tokio::task::JoinError),
     #[error("the view cannot be written as JSON: {0}")]
@@ -56,7 +92,8 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoRun | Self::TooManyReaders => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::NoSuchPath | Self::Steer(SteerError::NoSuchNode(_)) => StatusCode::NOT_FOUND,
+            Self::Steer(SteerError::NotRunning) => StatusCode::CONFLICT,
             Self::Look(_) | Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -65,7 +102,14 @@ impl ApiError {
         match self {
             Self::NoRun => "wait: the page shows the run as soon as it starts",
             Self::TooManyReaders => "close a page that is no longer looked at",
-            Self::NoSuchPath => "use /api/graph, /api/snapshot, /api/events, /api/drain or /api/stop",
+            Self::NoSuchPath => {
+                "use /api/graph, /api/snapshot, /api/events, /api/drain, /api/stop, /api/pause, /api/resume, \
+                 or /api/nodes/3/pause and /api/nodes/3/resume"
+            }
+            Self::Steer(SteerError::NoSuchNode(_)) => "look into /api/graph for the operators and their ids",
+            Self::Steer(SteerError::NotRunning) => {
+                "wait until the run is running; one that is over stays over"
+            }
             Self::Look(_) | Self::Json(_) => "this is a fault of Eddyline; the run itself goes on",
         }
     }

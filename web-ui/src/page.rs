@@ -48,7 +48,7 @@ impl Page {
     }
 
     /// Allows an address that other machines can reach. The page asks nobody for a password: whoever reaches it sees
-    /// the records that failed, and may drain and stop the run.
+    /// the records that failed, and may pause, drain and stop the run.
     pub fn listen_beyond_loopback(mut self) -> Self {
         self.beyond_loopback = true;
         self

@@ -37,6 +37,10 @@ fn router(bound: SocketAddr, present: PresentRun, ticker: Ticker) -> Router {
         .route("/api/snapshot", get(api::snapshot))
         .route("/api/drain", post(api::drain))
         .route("/api/stop", post(api::stop))
+        .route("/api/pause", post(api::pause))
+        .route("/api/resume", post(api::resume))
+        .route("/api/nodes/{node}/pause", post(api::pause_node))
+        .route("/api/nodes/{node}/resume", post(api::resume_node))
         .with_state(present);
     let reads = Router::new().route("/api/events", get(events::events)).with_state(ticker);
     asks.merge(reads).fallback(get(assets::asset)).layer(middleware::from_fn_with_state(bound, guard::guard))

@@ -3,14 +3,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
 
 use eddyline_runtime::{
-    observer::{Ending, Observer, Watch},
+    observer::{Ending, Observer, Part, SteerError, Watch},
     view::{Balances, FaultsView, GraphView, ProblemView, RunState, Snapshot},
 };
 use eddyline_web_ui::{Page, on};
@@ -28,6 +28,7 @@ struct MadeUp {
     snapshots: AtomicU64,
     drained: AtomicU64,
     stopped: AtomicU64,
+    steered: Mutex<Vec<(&'static str, Part)>>,
     errors: Vec<ProblemView>,
 }
 
@@ -63,6 +64,16 @@ impl Watch for MadeUp {
 
     fn stop(&self) {
         self.stopped.fetch_add(1, SeqCst);
+    }
+
+    fn pause(&self, part: Part) -> Result<(), SteerError> {
+        self.steered.lock().unwrap().push(("pause", part));
+        if part == Part::Node(9) { Err(SteerError::NoSuchNode(9)) } else { Ok(()) }
+    }
+
+    fn resume(&self, part: Part) -> Result<(), SteerError> {
+        self.steered.lock().unwrap().push(("resume", part));
+        Err(SteerError::NotRunning)
     }
 }
 
@@ -230,6 +241,29 @@ async fn only_the_page_itself_may_steer() {
     let answer = get(&page, "/api/drain").await;
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
     assert_eq!(run.drained.load(SeqCst), 1, "a GET steers nothing");
+}
+
+#[tokio::test]
+async fn a_run_and_one_operator_can_be_paused() {
+    let (page, run) = showing(MadeUp::default()).await;
+    let post = async |path: &str, origin: &str| {
+        ask(&page, &format!("POST {path}"), &format!("Host: localhost\r\n{origin}Content-Length: 0\r\n"))
+            .await
+    };
+    assert!(post("/api/pause", "Origin: http://evil.example\r\n").await.starts_with("HTTP/1.1 403"));
+    assert!(post("/api/nodes/3/pause", "Origin: http://evil.example\r\n").await.starts_with("HTTP/1.1 403"));
+    assert!(run.steered.lock().unwrap().is_empty());
+
+    assert!(post("/api/pause", "").await.starts_with("HTTP/1.1 202"));
+    assert!(post("/api/nodes/3/pause", "").await.starts_with("HTTP/1.1 202"));
+    let unknown = post("/api/nodes/9/pause", "").await;
+    assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("/api/graph"), "{unknown}");
+    assert!(post("/api/nodes/x/pause", "").await.starts_with("HTTP/1.1 404"));
+    let over = post("/api/resume", "").await;
+    assert!(over.starts_with("HTTP/1.1 409") && over.contains("not running"), "{over}");
+    let asked =
+        [("pause", Part::All), ("pause", Part::Node(3)), ("pause", Part::Node(9)), ("resume", Part::All)];
+    assert_eq!(*run.steered.lock().unwrap(), asked);
 }
 
 #[tokio::test]

@@ -173,6 +173,12 @@ impl Serving {
         }
     }
 
+    /// Ends it without waiting for anything.
+    pub(crate) fn abandon(&self) {
+        self.tell_to_stop();
+        self.dispatcher.stop(None);
+    }
+
     fn tell_to_stop(&self) {
         for device in &self.devices {
             device.stop.store(true, Ordering::Release);
@@ -182,8 +188,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.tell_to_stop();
-        self.dispatcher.stop(None);
+        self.abandon();
     }
 }
 

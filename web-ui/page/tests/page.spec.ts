@@ -59,6 +59,25 @@ test('counts change between two moments', async ({ page }) => {
   await expect.poll(() => recordsSeen(page)).toBeGreaterThan(before);
 });
 
+test('an operator and the whole run can be paused and resumed', async ({ page }) => {
+  await open(page);
+  await page.locator('[data-role="handler"]').first().click();
+  const one = page.getByTestId('pause-node');
+  await one.click();
+  await expect(one).toHaveText('Resume');
+  await expect(page.getByTestId('inspector')).toContainText('paused');
+  await one.click();
+  await expect(one).toHaveText('Pause');
+
+  const all = page.getByTestId('pause');
+  await all.click();
+  await expect(page.getByTestId('state')).toHaveText('paused');
+  await all.click();
+  await expect(page.getByTestId('state')).toHaveText('running');
+  const before = await recordsSeen(page);
+  await expect.poll(() => recordsSeen(page)).toBeGreaterThan(before);
+});
+
 test('both balances hold and their fates can be opened', async ({ page }) => {
   await open(page);
   for (const name of ['records', 'roots']) {

@@ -1,7 +1,7 @@
 // What the server sends: runtime/src/view.rs, and the number of the run.
 
 export type Role = 'source' | 'operator' | 'model' | 'handler' | 'feedback' | 'sink';
-export type RunState = 'starting' | 'running' | 'draining' | 'finished' | 'stopped' | 'failed' | 'refused';
+export type RunState = 'starting' | 'running' | 'paused' | 'draining' | 'finished' | 'stopped' | 'failed' | 'refused';
 export type ByFate = Record<string, number>;
 
 export interface Problem { node: number | null; location: string; what: string; advice: string }
@@ -27,7 +27,7 @@ export interface ModelCounts { items: number; failed: number; waiting: number; l
 
 export interface NodeNow {
   records_in: number; records_out: number; ended: ByFate; parked: number; overflow: number; busy_us: number;
-  blocked: boolean; done: boolean; verdicts?: VerdictCounts; model?: ModelCounts;
+  blocked: boolean; done: boolean; paused: boolean; verdicts?: VerdictCounts; model?: ModelCounts;
 }
 
 export interface EdgeNow { records: number; queued: number; most: number }

@@ -51,6 +51,12 @@ class Feed {
     await fetch('/api/drain', { method: 'POST' });
   }
 
+  /** Has the whole run, or one node, take no input or go on. */
+  async hold(what: 'pause' | 'resume', node?: number) {
+    const answer = await fetch(node === undefined ? `/api/${what}` : `/api/nodes/${node}/${what}`, { method: 'POST' });
+    if (!answer.ok) throw new Error(((await answer.json()) as { what: string }).what);
+  }
+
   private takeGraph(graph: GraphView) {
     if (this.graph && (graph.run !== this.graph.run || graph.version !== this.graph.version)) {
       this.recent = [];
