@@ -3,7 +3,7 @@
 #   NAME=…   names a benchmark, or the folder of a new workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo account-numbers new page test bench ci fmt clippy doc audit
+.PHONY: help demo account-numbers new page test bench ci fmt clippy doc audit soak-concurrency
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,5 +38,8 @@ clippy: ## lints, as errors
 doc: ## the API's documentation, into target/doc; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-audit: ## licences, advisories and sources of all dependencies
+audit: soak-concurrency ## what takes too long for each change: soaks; licences, advisories and sources of all dependencies
 	@scripts/audit.sh
+
+soak-concurrency: ## more than 100,000 orders in which actors may take turns; `make test` tries some thousand
+	INTERLEAVINGS=6000 cargo test -p eddyline-runtime --lib interleavings:: -- --nocapture

@@ -1,12 +1,13 @@
 //! How an actor learns that there is something to do.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use ractor::ActorRef;
 use tokio::sync::Notify;
+
+#[cfg(test)]
+use crate::sync::Mailbox;
+use crate::sync::{AtomicBool, OnceLock};
 
 /// The one message of a node's actor: look for work.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub struct Waker {
 enum Target {
     Actor(ActorRef<Work>),
     Task(Arc<Notify>),
+    #[cfg(test)]
+    Thread(Arc<Mailbox>),
 }
 
 impl Waker {
@@ -43,6 +46,8 @@ impl Waker {
                 let _ = actor.cast(Work);
             }
             Some(Target::Task(woken)) => woken.notify_one(),
+            #[cfg(test)]
+            Some(Target::Thread(mailbox)) => mailbox.post(),
             None => {}
         }
     }
@@ -53,6 +58,11 @@ impl Waker {
 
     pub(crate) fn attach_task(&self, woken: Arc<Notify>) {
         self.attach_to(Target::Task(woken));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn attach_thread(&self, mailbox: Arc<Mailbox>) {
+        self.attach_to(Target::Thread(mailbox));
     }
 
     fn attach_to(&self, target: Target) {
@@ -66,9 +76,9 @@ impl Waker {
         self.pending.load(Ordering::Acquire)
     }
 
+    /// The actor is about to step. Whoever files something from now on asks for another step; what was filed by those who
+    /// asked in vain before is seen by this one, since this reads what they wrote.
     pub(crate) fn taken(&self) {
-        self.pending.store(false, Ordering::Release);
-        // Whoever filed something before this saw `pending`; what it filed must be seen by the step that follows.
-        std::sync::atomic::fence(Ordering::SeqCst);
+        self.pending.swap(false, Ordering::AcqRel);
     }
 }
