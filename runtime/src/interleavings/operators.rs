@@ -71,7 +71,7 @@ pub(super) fn split(value: u64, mut tag: Tag, on: &mut Batch<u64>, cx: &mut Cx<'
 }
 
 pub(super) fn without_odd(value: u64, tag: Tag, on: &mut Batch<u64>, cx: &mut Cx<'_>) {
-    if value % 2 == 0 {
+    if value.is_multiple_of(2) {
         on.push(value, tag);
     } else {
         cx.end(&tag, Fate::Filtered);
