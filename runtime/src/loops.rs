@@ -163,7 +163,8 @@ impl Loop {
             }
             let quiet = state.open_inputs == 0
                 && state.used == 0
-                && state.overflow.iter().chain(&state.notices).all(|&n| n == 0);
+                && state.overflow.iter().all(|&n| n == 0)
+                && (state.notices.iter().all(|&n| n == 0) || !holds(Rule::NoticesCount));
             if quiet && !state.closed && state.flushing.is_none() {
                 let parked = state.parked.iter().position(|&n| n > 0);
                 match parked.filter(|_| holds(Rule::ParkedRowsAreFlushed)) {

@@ -1,6 +1,6 @@
 //! Writing the small graphs.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -20,6 +20,7 @@ pub(super) type Arrived = Arc<Mutex<Vec<u64>>>;
 pub(super) struct Flow {
     pub graph: Graph,
     wrong: Option<Wrong>,
+    sinks: RefCell<Vec<Arrived>>,
 }
 
 /// The way back to a feedback point.
@@ -30,7 +31,12 @@ pub(super) struct Back {
 
 impl Flow {
     pub fn new(wrong: Option<Wrong>) -> Self {
-        Self { graph: Graph::new("small"), wrong }
+        Self { graph: Graph::new("small"), wrong, sinks: RefCell::default() }
+    }
+
+    /// How many values its sinks have.
+    pub fn arrived(&self) -> usize {
+        self.sinks.borrow().iter().map(|arrived| arrived.lock().len()).sum()
     }
 
     pub fn source(&self, values: std::ops::Range<u64>) -> Port<u64> {
@@ -134,6 +140,7 @@ impl Flow {
         Op: Operator<In = Inlet<u64>, Out = ()>,
     {
         let arrived = Arrived::default();
+        self.sinks.borrow_mut().push(Arc::clone(&arrived));
         let (node, op) = (self.add(Role::Sink), make(Arc::clone(&arrived)));
         let input = self.lead(from, node);
         self.graph.build_with(node, move |_| (op, input.inlet(), ()));

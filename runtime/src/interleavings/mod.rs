@@ -27,6 +27,7 @@ use shuttle::{
 use crate::{
     clock::Clock,
     edge::AnyEdge,
+    fate::Fate,
     loops::Loop,
     node::{AnyNode, Next},
     operator::NodeCore,
@@ -134,7 +135,8 @@ fn run(flow: &Flow, wrong: Option<Wrong>) {
     for thread in threads {
         thread.join().expect("an actor does not panic");
     }
-    look_at_balances(&cores, &shared);
+    let emitted = look_at_balances(&cores, &shared);
+    assert_eq!(emitted, flow.arrived() as u64, "what counts as emitted is in a sink");
     look_at_bounds(&built.edges, &built.loops);
 }
 
@@ -168,8 +170,8 @@ impl Actor {
     }
 }
 
-/// Everything that came into being ended once, and for good.
-fn look_at_balances(cores: &[Arc<NodeCore>], shared: &Shared) {
+/// Everything that came into being ended once, and for good. Says how much of it was emitted.
+fn look_at_balances(cores: &[Arc<NodeCore>], shared: &Shared) -> u64 {
     use std::sync::atomic::Ordering::Relaxed;
     let (mut ended, mut roots_ended) = (BTreeMap::new(), BTreeMap::new());
     for core in cores {
@@ -181,6 +183,7 @@ fn look_at_balances(cores: &[Arc<NodeCore>], shared: &Shared) {
     assert_eq!(ended.values().sum::<u64>(), created, "records end once: {ended:?}");
     assert_eq!(roots_ended.values().sum::<u64>(), roots, "roots end once: {roots_ended:?}");
     assert!(shared.provisional.lock().is_empty(), "every end is final");
+    ended.get(Fate::Emitted.name()).copied().unwrap_or_default()
 }
 
 /// No edge held more than it may, and nothing is left.
@@ -274,6 +277,17 @@ fn gathering_loop(flow: &Flow) -> Box<dyn FnOnce()> {
     Box::new(move || assert_eq!(sorted(arrived.lock().clone()), [1, 2, 3]))
 }
 
+/// What has been gathered waits for a partner, and does not leave alone while a second one may come.
+fn pairs_of_gathered(flow: &Flow) -> Box<dyn FnOnce()> {
+    let (inside, back) = flow.feedback(&flow.source(1..5), false);
+    let pairs = flow.pair(&flow.in_parts(&inside, |parts| flow.without_odd(parts)));
+    let arrived = flow.sink(&flow.judge(&pairs, &back, |_, _| false));
+    Box::new(move || {
+        let arrived = arrived.lock();
+        assert_eq!((arrived.len(), arrived.iter().sum()), (2, 10), "two pairs: {arrived:?}");
+    })
+}
+
 /// Both parts of a record may ask for a new version of it, and one of them may have left before: only what was made of the
 /// last version stays.
 fn versions(flow: &Flow) -> Box<dyn FnOnce()> {
@@ -327,7 +341,7 @@ macro_rules! hold {
     };
 }
 hold! {
-    line diamond splitting_loop pairing_loop two_ways_in loop_after_loop gathering_loop versions final_versions
+    line diamond splitting_loop pairing_loop two_ways_in loop_after_loop gathering_loop pairs_of_gathered versions final_versions
     two_handlers loop_in_loop versions_of_pairs
 }
 
@@ -368,6 +382,11 @@ fn parked_rows_return_their_permits() {
 #[test]
 fn parked_rows_are_flushed() {
     fails(Wrong::Without(Rule::ParkedRowsAreFlushed), "records end once", pairing_loop);
+}
+
+#[test]
+fn notices_count() {
+    fails(Wrong::Without(Rule::NoticesCount), "two pairs", pairs_of_gathered);
 }
 
 #[test]
