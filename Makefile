@@ -41,5 +41,5 @@ doc: ## the API's documentation, into target/doc; a warning is an error
 audit: soak-concurrency ## what takes too long for each change: soaks; licences, advisories and sources of all dependencies
 	@scripts/audit.sh
 
-soak-concurrency: ## more than 100,000 orders in which actors may take turns; `make test` tries some thousand
-	INTERLEAVINGS=6000 cargo test -p eddyline-runtime --lib interleavings:: -- --nocapture
+soak-concurrency: ## 260,000 orders in which actors may take turns; `make test` tries some thousand
+	INTERLEAVINGS=10000 cargo test -p eddyline-runtime --lib interleavings::holds -- --nocapture

@@ -5,8 +5,9 @@
 //! deadlock) with every record where it belongs. Then each rule that keeps actors from waiting for ever is switched off,
 //! and a schedule that fails must be found.
 //!
-//! `make interleavings` tries some thousand schedules and `make audit` more than 100,000. What is not seen: orders that
-//! only a weak memory model has, and turns between uses of locks that are not of [`sync`](crate::sync).
+//! `make test` tries some thousand schedules and `make soak-concurrency`, a part of `make audit`, 260,000. Not seen are
+//! orders that only weak memory has, turns between uses of what is not of [`sync`](crate::sync), barriers, stops, timers
+//! and models.
 
 mod flow;
 mod operators;
