@@ -33,13 +33,15 @@ fmt: ## format the code
 	cargo fmt --all
 
 clippy: ## lints, as errors
+	@scripts/setup-highs.sh
 	cargo clippy --workspace --all-targets -- -D warnings
 
 doc: ## the API's documentation, into target/doc; a warning is an error
+	@scripts/setup-highs.sh
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 audit: soak-concurrency ## what takes too long for each change: soaks; licences, advisories and sources of all dependencies
 	@scripts/audit.sh
 
 soak-concurrency: ## 260,000 orders in which actors may take turns; `make test` tries some thousand
-	INTERLEAVINGS=10000 cargo test -p eddyline-runtime --lib interleavings::holds -- --nocapture
+	INTERLEAVINGS=10000 cargo test --lib interleavings::holds -- --nocapture

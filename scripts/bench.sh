@@ -9,5 +9,6 @@ if [ ! -f "benches/src/bin/$name.rs" ]; then
   echo "say which suite, e.g.:  make bench NAME=dataflow    (there are: $suites)" >&2
   exit 2
 fi
+scripts/setup-highs.sh
 mkdir -p target/bench
 exec cargo run --release -p eddyline-benches --bin "$name"

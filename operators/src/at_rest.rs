@@ -39,6 +39,19 @@ impl<K: Clone> ByOrigin<K> {
         }
     }
 
+    /// The rows made from older versions of what a new row was made of.
+    pub fn outdated_by(&mut self, tag: &Tag) -> Vec<K> {
+        let mut rows = Vec::new();
+        for mark in tag.trail.iter().flat_map(|trail| &trail.marks) {
+            if let Some(listed) = self.0.get_mut(&mark.origin()) {
+                rows.extend(
+                    listed.extract_if(.., |(version, _)| *version < mark.version()).map(|(_, row)| row),
+                );
+            }
+        }
+        rows
+    }
+
     /// The rows under the origins that these notices are about, which are then forgotten. A row may be gone by now, or stand
     /// under several.
     pub fn told(&mut self, notices: &[Notice]) -> Vec<(K, Change)> {

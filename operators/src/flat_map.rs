@@ -65,7 +65,15 @@ where
 pub(crate) fn put_many<U>(values: Vec<U>, mut tag: Tag, into: &mut Batch<U>, cx: &mut Cx<'_>) {
     let mut values = values.into_iter();
     let Some(first) = values.next() else { return cx.end(&tag, Fate::Filtered) };
-    let others: Vec<(U, Tag)> = values.map(|value| (value, cx.fork(&mut tag))).collect();
+    let others: Vec<(U, Tag)> = values
+        .enumerate()
+        .map(|(nth, value)| {
+            let mut fork = cx.fork(&mut tag);
+            cx.is_child(&mut fork, nth + 1);
+            (value, fork)
+        })
+        .collect();
+    cx.is_child(&mut tag, 0);
     into.push(first, tag);
     for (value, tag) in others {
         into.push(value, tag);

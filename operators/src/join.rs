@@ -139,6 +139,7 @@ impl<K: Hash + Eq + Clone, T> Parked<K, T> {
         let number = self.next;
         self.next += 1;
         self.len += 1;
+        cx.park(&tag);
         self.by_origin.add(&tag, (key.clone(), number));
         self.arrivals.push_back((until, key.clone(), number));
         self.rows.entry(key).or_default().push(Row { number, value, tag, matched });
@@ -148,7 +149,7 @@ impl<K: Hash + Eq + Clone, T> Parked<K, T> {
         self.rows.get_mut(key).map_or(&mut [], Vec::as_mut_slice)
     }
 
-    fn take(&mut self, key: &K, number: u64) -> Option<Row<T>> {
+    fn take(&mut self, key: &K, number: u64, cx: &mut Cx<'_>) -> Option<Row<T>> {
         let rows = self.rows.get_mut(key)?;
         let at = rows.iter().position(|row| row.number == number)?;
         let row = rows.swap_remove(at);
@@ -156,6 +157,7 @@ impl<K: Hash + Eq + Clone, T> Parked<K, T> {
             self.rows.remove(key);
         }
         self.len -= 1;
+        cx.unpark(&row.tag);
         Some(row)
     }
 
@@ -164,7 +166,7 @@ impl<K: Hash + Eq + Clone, T> Parked<K, T> {
         while let Some((_, key, number)) =
             self.arrivals.pop_front_if(|(until, ..)| now.is_none_or(|now| *until <= now))
         {
-            if let Some(row) = self.take(&key, number) {
+            if let Some(row) = self.take(&key, number, cx) {
                 cx.end(&row.tag, if row.matched.stands() { Fate::Absorbed } else { Fate::Filtered });
                 any = true;
             }
@@ -175,7 +177,7 @@ impl<K: Hash + Eq + Clone, T> Parked<K, T> {
     fn notice(&mut self, notices: &[Notice], cx: &mut Cx<'_>) {
         for ((key, number), change) in self.by_origin.told(notices) {
             if change != Change::Settled
-                && let Some(row) = self.take(&key, number)
+                && let Some(row) = self.take(&key, number, cx)
             {
                 cx.end(&row.tag, Fate::Withdrawn);
             }

@@ -41,6 +41,7 @@ struct Readme;
 
 mod at_rest;
 mod batch;
+mod changes;
 mod csv_rows;
 mod feedback;
 mod filter;
@@ -51,6 +52,7 @@ mod join;
 mod map;
 mod merge;
 mod model;
+mod ordered;
 mod report;
 mod rows;
 mod scan;
@@ -78,6 +80,7 @@ pub use eddyline_runtime::{
 #[cfg(feature = "page")]
 pub use eddyline_web_ui as web_ui;
 
+pub use changes::Change;
 pub use feedback::{Feedback, Rounds};
 pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};

@@ -202,7 +202,8 @@ where
             let family = cx.new_family(&self.scope, &tag, parts.len());
             for (place, part) in parts.into_iter().enumerate() {
                 let membership = Membership { family: Arc::clone(&family), place: place as u32 };
-                let child = cx.fork_into(&mut tag, membership);
+                let mut child = cx.fork_into(&mut tag, membership);
+                cx.is_child(&mut child, place);
                 all_children.push(part, child);
             }
             all_parents.push(Parent { family: family.number(), value }, tag);
@@ -260,6 +261,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
     fn forget(&mut self, family: u64, cx: &mut Cx<'_>) {
         if let Some(Pending { parent: Some((_, tag)), .. }) = self.families.remove(&family) {
             self.waiting -= 1;
+            cx.unpark(&tag);
             cx.end(&tag, Fate::Withdrawn);
         }
     }
@@ -275,6 +277,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
             return;
         };
         self.waiting -= 1;
+        cx.unpark(&tag);
         let children = Children::new(family.children(), arrived.into_values(), family.lost());
         match guard::call(|| (self.f)(value, children)) {
             Ok(made) => out.put_one(made, tag, cx),
@@ -290,6 +293,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
         }
         self.by_origin.add(&tag, (family, None));
         self.waiting += 1;
+        cx.park(&tag);
         self.pending(family).parent = Some((value, tag));
         self.put_if_whole(family, out, cx);
     }

@@ -236,22 +236,26 @@ impl<T: Data> Operator for Source<T> {
         if cx.is_draining() && self.feed.is_open() {
             self.feed.close();
         }
+        if !cx.may_enter() {
+            return false;
+        }
         let Fed { values, bad } = self.feed.take(cx.most());
         let count = values.len() + bad.len();
         if count == 0 {
             return false;
         }
-        let mut ids = cx.enter(self.seq, count);
+        let (mut ids, trail) = cx.enter(self.seq, count);
         self.seq += count as u64;
         let faults: Vec<RecordId> =
             bad.iter().enumerate().map(|(nth, (before, _))| ids[before + nth]).collect();
         for (id, (_, bad)) in faults.iter().zip(&bad) {
             let place = if bad.place.is_empty() { cx.name().to_owned() } else { bad.place.clone() };
-            cx.fault_from(&Tag::plain(*id), FaultKind::Unreadable, &bad.reason, bad.raw.as_ref(), place);
+            let tag = Tag { id: *id, trail: trail.clone() };
+            cx.fault_from(&tag, FaultKind::Unreadable, &bad.reason, bad.raw.as_ref(), place);
         }
         let mut faults = faults.iter().peekable();
         ids.retain(|id| faults.next_if_eq(&id).is_none());
-        out.put(Batch::of_source(values, ids), cx);
+        out.put(Batch::of_source(values, ids).carrying(trail), cx);
         true
     }
 

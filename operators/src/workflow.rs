@@ -42,6 +42,13 @@ impl Workflow {
         self
     }
 
+    /// A source brings no more while this many runs of its records are on their way to an operator that asks for order; 64
+    /// unless told otherwise. It bounds what [`ordered`](crate::Stream::ordered) keeps.
+    pub fn open_epochs(mut self, runs: usize) -> Self {
+        self.options.open_epochs = runs;
+        self
+    }
+
     /// Runs the operators one after the other in an order drawn from `seed`, with small batches and some operators slow: for
     /// tests of a workflow whose result might depend on who is quicker. Without models and timers, every run of a seed is the
     /// same run.

@@ -1,6 +1,6 @@
 //! What there is to run on: devices, grouped by kinds whose members are equally fast.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -46,17 +46,58 @@ pub struct Device {
     pub kind: String,
 }
 
+/// The network interface of a server, shared by the server's devices.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Link {
+    /// What it really carries in each direction, Gbit/s; PPipe (USENIX ATC 2025, §7) takes a fifth of the nominal rate.
+    pub gbps: f64,
+}
+
 /// A kind of devices: the same engine, the same latencies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeviceKind {
     /// Its name, unique in the cluster; profiles refer to it.
     pub name: String,
     /// What runs its work.
     pub engine: EngineKind,
+    /// How many of its devices a server has; they share the server's link. ≥ 1.
+    pub per_server: u32,
+    /// The link of such a server; without one, moving data takes no time.
+    pub link: Option<Link>,
+    /// What a device costs, in whatever unit the cluster's costs have.
+    pub cost: f64,
+    /// The memory of a device, bytes, where plans are to respect it.
+    pub memory_bytes: Option<u64>,
+}
+
+impl DeviceKind {
+    /// A kind of one device per server, without limits of link or memory, at a cost of 1.
+    pub fn new(name: impl Into<String>, engine: EngineKind) -> Self {
+        Self { name: name.into(), engine, per_server: 1, link: None, cost: 1.0, memory_bytes: None }
+    }
+
+    fn check(&self) -> Result<(), ClusterError> {
+        let bad = |field, value: f64, wanted| {
+            Err(ClusterError::Value { kind: self.name.clone(), field, value, wanted })
+        };
+        if self.per_server == 0 {
+            return bad("per_server", 0.0, "1 or more");
+        }
+        if !self.cost.is_finite() || self.cost < 0.0 {
+            return bad("cost", self.cost, "a number, 0 or more");
+        }
+        match (self.link, self.memory_bytes) {
+            (Some(link), _) if !link.gbps.is_finite() || link.gbps <= 0.0 => {
+                bad("link_gbps", link.gbps, "Gbit/s above 0")
+            }
+            (_, Some(0)) => bad("memory_bytes", 0.0, "1 or more"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The devices there are. Checked: names are unique and every device has a kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cluster {
     kinds: Vec<DeviceKind>,
     devices: Vec<Device>,
@@ -78,15 +119,17 @@ impl Cluster {
             if !devices.iter().any(|device| device.kind == kind.name) {
                 return Err(ClusterError::EmptyKind { kind: kind.name.clone() });
             }
+            kind.check()?;
         }
-        for (at, device) in devices.iter().enumerate() {
+        let mut seen: HashMap<&str, &str> = HashMap::with_capacity(devices.len());
+        for device in &devices {
             if device.name.trim().is_empty() {
                 return Err(ClusterError::EmptyName { what: "device" });
             }
-            if let Some(earlier) = devices[..at].iter().find(|earlier| earlier.name == device.name) {
+            if let Some(earlier) = seen.insert(&device.name, &device.kind) {
                 return Err(ClusterError::DuplicateDevice {
                     device: device.name.clone(),
-                    first: earlier.kind.clone(),
+                    first: earlier.to_owned(),
                     second: device.kind.clone(),
                 });
             }
@@ -103,9 +146,24 @@ impl Cluster {
     /// One device `cpu` of kind `cpu`: this machine's processor.
     pub fn cpu() -> Self {
         Self {
-            kinds: vec![DeviceKind { name: "cpu".into(), engine: EngineKind::Cpu }],
+            kinds: vec![DeviceKind::new("cpu", EngineKind::Cpu)],
             devices: vec![Device { name: "cpu".into(), kind: "cpu".into() }],
         }
+    }
+
+    /// A cluster of so many devices of each kind, named `KIND-1`, `KIND-2` and so on; a kind with none is left out.
+    pub fn of(kinds: impl IntoIterator<Item = (DeviceKind, u32)>) -> Result<Self, ClusterError> {
+        let (mut some, mut devices) = (Vec::new(), Vec::new());
+        for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+            devices.extend(numbered(&kind.name, count));
+            some.push(kind);
+        }
+        Self::new(some, devices)
+    }
+
+    /// How many devices of that kind there are.
+    pub fn count(&self, kind: &str) -> u32 {
+        self.devices.iter().filter(|device| device.kind == kind).count() as u32
     }
 
     /// All kinds.
@@ -129,8 +187,13 @@ impl Cluster {
     }
 }
 
+/// Devices `KIND-1` to `KIND-count`.
+pub(crate) fn numbered(kind: &str, count: u32) -> impl Iterator<Item = Device> {
+    (1..=count).map(move |n| Device { name: format!("{kind}-{n}"), kind: kind.to_owned() })
+}
+
 /// A cluster that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Error)]
 pub enum ClusterError {
     /// Nothing to run on.
     #[error(
@@ -174,5 +237,17 @@ pub enum ClusterError {
         device: String,
         /// The missing kind.
         kind: String,
+    },
+    /// A figure of a kind that means nothing.
+    #[error("kind.{kind}.{field} is {value}; give {wanted}")]
+    Value {
+        /// The kind.
+        kind: String,
+        /// The field.
+        field: &'static str,
+        /// What was given.
+        value: f64,
+        /// What would do.
+        wanted: &'static str,
     },
 }

@@ -1,6 +1,7 @@
 //! What is asked: how many items per second, and how soon each must be done.
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// A service objective: an item must be done this long after it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,9 +28,81 @@ impl Slo {
 pub struct Demand {
     /// The model.
     pub model: String,
-    /// Items per second.
+    /// Items per second that it must be able to take; 0 asks for nothing in particular.
+    #[serde(default)]
     pub rate_per_s: f64,
     /// How soon each item must be done, if it matters.
     #[serde(default)]
     pub slo: Option<Slo>,
+    /// Its share where several models compete: a planner balances rate ÷ weight.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Items per second beyond which more is of no use.
+    #[serde(default)]
+    pub at_most_per_s: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Demand {
+    /// So many items per second of a model, without a deadline, with weight 1.
+    pub fn new(model: impl Into<String>, rate_per_s: f64) -> Self {
+        Self { model: model.into(), rate_per_s, slo: None, weight: 1.0, at_most_per_s: None }
+    }
+
+    /// The same, to be done within that objective.
+    pub fn within(self, slo: Slo) -> Self {
+        Self { slo: Some(slo), ..self }
+    }
+
+    /// The same, with that weight.
+    pub fn weighing(self, weight: f64) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// Checks that every figure means something.
+    ///
+    /// # Errors
+    /// With the model, the field and the value.
+    pub fn check(&self) -> Result<(), DemandError> {
+        let bad =
+            |field, value: f64, wanted| Err(DemandError { model: self.model.clone(), field, value, wanted });
+        let number = |value: f64| value.is_finite() && value >= 0.0;
+        if !number(self.rate_per_s) {
+            return bad("rate_per_s", self.rate_per_s, "items per second, 0 or more");
+        }
+        if !number(self.weight) || self.weight == 0.0 {
+            return bad("weight", self.weight, "a number above 0");
+        }
+        if let Some(slo) = self.slo {
+            if !number(slo.latency_us) || slo.latency_us == 0.0 {
+                return bad("slo.latency_us", slo.latency_us, "µs above 0");
+            }
+            if !(0.0..1.0).contains(&slo.margin) {
+                return bad("slo.margin", slo.margin, "a part of the objective: 0 or more, less than 1");
+            }
+        }
+        match self.at_most_per_s {
+            Some(most) if !number(most) || most < self.rate_per_s => {
+                bad("at_most_per_s", most, "items per second, not below `rate_per_s`")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A demand that means nothing.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("demand for `{model}`: {field} is {value}; give {wanted}")]
+pub struct DemandError {
+    /// The model.
+    pub model: String,
+    /// The field.
+    pub field: &'static str,
+    /// What was given.
+    pub value: f64,
+    /// What would do.
+    pub wanted: &'static str,
 }

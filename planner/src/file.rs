@@ -6,8 +6,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::{
-    Blocks, Cluster, ClusterError, Device, DeviceKind, EngineKind, Latency, Pipeline, Plan, PlanError, Pool,
-    Profile, Stage,
+    Blocks, Cluster, ClusterError, Device, DeviceKind, EngineKind, Latency, Link, Pipeline, Plan, PlanError,
+    Pool, Profile, Stage, cluster::numbered,
 };
 
 #[derive(Deserialize)]
@@ -29,7 +29,18 @@ struct ClusterFile {
 #[serde(deny_unknown_fields)]
 struct KindSection {
     engine: EngineKind,
-    devices: Vec<String>,
+    devices: Devices,
+    per_server: Option<u32>,
+    link_gbps: Option<f64>,
+    cost: Option<f64>,
+    memory_bytes: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a list of names, or how many there are")]
+enum Devices {
+    Named(Vec<String>),
+    Count(u32),
 }
 
 #[derive(Deserialize)]
@@ -128,6 +139,9 @@ impl Plan {
 
 impl Cluster {
     /// Reads a cluster from a TOML file that has only the `[kind.NAME]` sections of a plan.
+    ///
+    /// A section has `engine`, and `devices`: a list of names, or how many there are. It may have `per_server` (devices
+    /// that share a server's link), `link_gbps` (that link, Gbit/s), `cost` (per device) and `memory_bytes`.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let (text, file) = read(path.as_ref())?;
         let parsed: ClusterFile = parse(&text, &file)?;
@@ -200,8 +214,19 @@ fn cluster(sections: BTreeMap<String, KindSection>) -> Result<Cluster, ClusterEr
     let mut kinds = Vec::with_capacity(sections.len());
     let mut devices = Vec::new();
     for (name, section) in sections {
-        devices.extend(section.devices.into_iter().map(|device| Device { name: device, kind: name.clone() }));
-        kinds.push(DeviceKind { name, engine: section.engine });
+        match section.devices {
+            Devices::Named(names) => {
+                devices.extend(names.into_iter().map(|device| Device { name: device, kind: name.clone() }));
+            }
+            Devices::Count(count) => devices.extend(numbered(&name, count)),
+        }
+        kinds.push(DeviceKind {
+            per_server: section.per_server.unwrap_or(1),
+            link: section.link_gbps.map(|gbps| Link { gbps }),
+            cost: section.cost.unwrap_or(1.0),
+            memory_bytes: section.memory_bytes,
+            ..DeviceKind::new(name, section.engine)
+        });
     }
     Cluster::new(kinds, devices)
 }

@@ -98,16 +98,13 @@ mod tests {
         let light = plan.pipelines_of("light").next().unwrap();
         assert_eq!(plan.latency_us(light), Some(2000.0));
         assert_eq!(plan.rate_per_s(light), Some(16_000.0));
-        let demand = |rate_per_s, latency_us| Demand {
-            model: "light".into(),
-            rate_per_s,
-            slo: Some(Slo { latency_us, margin: 0.4 }),
-        };
+        let demand =
+            |rate_per_s, latency_us| Demand::new("light", rate_per_s).within(Slo { latency_us, margin: 0.4 });
         assert_eq!(plan.shortfalls(&[demand(15_000.0, 4000.0)]), vec![]);
         let short = plan.shortfalls(&[demand(17_000.0, 3000.0)]);
         assert!(matches!(short[0], Shortfall::Rate { planned_per_s: 16_000.0, .. }));
         assert!(matches!(short[1], Shortfall::Latency { budget_us: 1800.0, planned_us: 2000.0, .. }));
-        let unknown = Demand { model: "x".into(), rate_per_s: 1.0, slo: None };
+        let unknown = Demand::new("x", 1.0);
         assert_eq!(plan.shortfalls(&[unknown]), vec![Shortfall::Unknown { model: "x".into() }]);
     }
 }

@@ -34,6 +34,12 @@ impl<T> Batch<T> {
         Self { values, ids, trails: Vec::new() }
     }
 
+    /// Every row carries the same along.
+    pub fn carrying(mut self, trail: Option<Arc<Trail>>) -> Self {
+        self.trails = trail.map_or_else(Vec::new, |trail| vec![Some(trail); self.values.len()]);
+        self
+    }
+
     /// Rows.
     pub fn len(&self) -> usize {
         self.values.len()

@@ -19,12 +19,14 @@ use crate::{
     clock::Clock,
     data::Data,
     edge::{AnyEdge, Edge, EdgeInfo},
+    epochs::Board,
     loops::{Attention, Loop},
     node::{AnyNode, Node},
     operator::{Meters, NodeCore, Operator},
     ports::Port,
     record::FeedbackId,
     regions::{self, Crossing, Regions},
+    rules::Rules,
     run::RunOptions,
     schedule::Schedule,
     scope::Scope,
@@ -173,6 +175,8 @@ struct Inner {
     feedbacks: Vec<Feedback>,
     /// Scatter and gather.
     scopes: Vec<(u32, u32)>,
+    /// Nodes that ask for completion.
+    targets: Vec<u32>,
     models: Vec<ServedModel>,
     /// Whether a task outside of the graph brings records or answers.
     fed_by_tasks: bool,
@@ -313,6 +317,14 @@ impl Graph {
         self.inner.lock().models.push(model);
     }
 
+    /// The node asks for completion: it is told when everything of an epoch that can reach it is there. Gives its number
+    /// among those that ask.
+    pub fn ask_for_completion(&self, node: u32) -> u32 {
+        let mut inner = self.inner.lock();
+        inner.targets.push(node);
+        inner.targets.len() as u32 - 1
+    }
+
     /// Says that a task outside of the graph brings records or answers.
     pub fn fed_by_task(&self) {
         self.inner.lock().fed_by_tasks = true;
@@ -369,6 +381,14 @@ impl Graph {
                 "give its key to `.handle_or_retry(name, key, …)`, or leave the feedback out",
             );
         }
+        for (node, loop_) in inner.targets.iter().filter_map(|node| Some((*node, inner.loop_around(*node)?)))
+        {
+            report(
+                node,
+                format!("`{}` is inside the loop of {loop_}", inner.nodes[node as usize].name),
+                "what comes round again has no place in an order: put it behind the loop",
+            );
+        }
         if !inner.nodes.iter().any(|def| def.spec.role == Role::Source) {
             errors.push(BuildError {
                 node: None,
@@ -415,7 +435,7 @@ impl Graph {
     /// Finds the loops, tells the edges, and builds every node.
     pub(crate) fn build(&self, options: &RunOptions, clock: &Clock, serving: &Serving) -> Built {
         let mut inner = self.inner.lock();
-        let loops = inner.find_loops(options.permits);
+        let loops = inner.find_loops(options.permits, options.rules);
         let regions = inner.find_regions(&loops);
         let edges = inner.edges.clone();
         for edge in &edges {
@@ -454,8 +474,13 @@ impl Graph {
                 nodes.push((core, def.spec.role, build(start)));
             }
         }
+        let sources = nodes.iter().filter(|(_, role, _)| *role == Role::Source);
+        let sources =
+            sources.map(|(core, _, _)| (core.id, Arc::clone(&core.waker), core.regions.targets.clone()));
+        let targets = inner.targets.iter().map(|&node| Arc::clone(&inner.nodes[node as usize].waker));
+        let board = Board::new(targets.collect(), sources.collect::<Vec<_>>(), options.open_epochs);
         let waits_for_outside = !inner.models.is_empty() || inner.fed_by_tasks;
-        Built { nodes, edges, loops, points, waits_for_outside }
+        Built { nodes, edges, loops, points, board, waits_for_outside }
     }
 }
 
@@ -466,11 +491,37 @@ pub(crate) struct Built {
     pub loops: Vec<Arc<Loop>>,
     /// Per feedback point, the number of its loop.
     pub points: Vec<Option<u32>>,
+    /// Who asks for completion.
+    pub board: Board,
     /// Whether something outside of the graph may wake a node.
     pub waits_for_outside: bool,
 }
 
 impl Inner {
+    /// The feedback points of the loop that a node is in.
+    fn loop_around(&self, node: u32) -> Option<String> {
+        let component = self.components().into_iter().find(|members| members.contains(&node))?;
+        let inside = |f: &&Feedback| component.contains(&f.node);
+        let names: Vec<String> =
+            self.feedbacks.iter().filter(inside).map(|f| format!("`{}`", f.name)).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    /// The strongly connected components.
+    fn components(&self) -> Vec<Vec<u32>> {
+        let mut graph = DiGraph::<(), ()>::with_capacity(self.nodes.len(), self.edges.len());
+        let index: Vec<_> = self.nodes.iter().map(|_| graph.add_node(())).collect();
+        for edge in &self.edges {
+            graph.add_edge(index[edge.info().from as usize], index[edge.info().to as usize], ());
+        }
+        let members = |component: Vec<petgraph::graph::NodeIndex>| {
+            let mut members: Vec<u32> = component.iter().map(|n| n.index() as u32).collect();
+            members.sort_unstable();
+            members
+        };
+        tarjan_scc(&graph).into_iter().map(members).collect()
+    }
+
     fn find_regions(&self, loops: &[Arc<Loop>]) -> Vec<Regions> {
         let edges: Vec<(u32, u32)> = self.edges.iter().map(|e| (e.info().from, e.info().to)).collect();
         let mut regions = vec![Regions::default(); self.nodes.len()];
@@ -484,19 +535,18 @@ impl Inner {
                 regions.scopes.push(scope as u32);
             }
         }
+        for (target, &node) in self.targets.iter().enumerate() {
+            let leading = regions::leading_to(self.nodes.len(), &edges, node);
+            for (regions, _) in regions.iter_mut().zip(leading).filter(|(_, leads)| *leads) {
+                regions.targets.push(target as u32);
+            }
+        }
         regions
     }
 
-    fn find_loops(&self, permits: usize) -> Vec<Arc<Loop>> {
-        let mut graph = DiGraph::<(), ()>::with_capacity(self.nodes.len(), self.edges.len());
-        let index: Vec<_> = self.nodes.iter().map(|_| graph.add_node(())).collect();
-        for edge in &self.edges {
-            graph.add_edge(index[edge.info().from as usize], index[edge.info().to as usize], ());
-        }
+    fn find_loops(&self, permits: usize, rules: Rules) -> Vec<Arc<Loop>> {
         let mut loops = Vec::new();
-        for component in tarjan_scc(&graph) {
-            let mut members: Vec<u32> = component.iter().map(|n| n.index() as u32).collect();
-            members.sort_unstable();
+        for members in self.components() {
             let has = |node: u32| members.binary_search(&node).is_ok();
             let inner: Vec<_> =
                 self.edges.iter().filter(|e| has(e.info().from) && has(e.info().to)).collect();
@@ -507,7 +557,7 @@ impl Inner {
             let names = self.feedbacks.iter().filter(|f| has(f.node)).map(|f| f.name.clone()).collect();
             let with_wakers =
                 members.iter().map(|&m| (m, Arc::clone(&self.nodes[m as usize].waker))).collect();
-            let loop_ = Loop::new(permits, with_wakers, names, open_inputs);
+            let loop_ = Loop::new(permits, rules, with_wakers, names, open_inputs);
             for edge in inner {
                 edge.put_inside(&loop_);
             }

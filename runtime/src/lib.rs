@@ -7,6 +7,7 @@
 //! | what travels | [`data`], [`record`], [`batch`] |
 //! | the graph while it is written | [`graph`], [`ports`] |
 //! | how it moves | [`operator`] (a step), [`edge`] (credit), [`loops`] (permits), [`scope`] (scatter and gather) |
+//! | what may still come | [`epochs`] (completion, order) |
 //! | how records change | [`origin`] (versions, withdrawals, finality) |
 //! | how records end | [`fate`], [`fault`], [`guard`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod data;
 pub mod edge;
 pub mod engine;
+pub mod epochs;
 pub mod fate;
 pub mod fault;
 pub mod feed;

@@ -14,6 +14,7 @@ use std::sync::{
 };
 
 use crate::{
+    rules::Rules,
     sync::{Mutex, Rule, holds},
     view::LoopSnapshot,
     waker::Waker,
@@ -30,6 +31,7 @@ pub struct Loop {
     members: Vec<u32>,
     wakers: Vec<Arc<Waker>>,
     names: Vec<String>,
+    rules: Rules,
     state: Mutex<State>,
 }
 
@@ -75,6 +77,7 @@ pub(crate) struct Change {
 impl Loop {
     pub(crate) fn new(
         permits: usize,
+        rules: Rules,
         members: Vec<(u32, Arc<Waker>)>,
         names: Vec<String>,
         open_inputs: usize,
@@ -92,7 +95,7 @@ impl Loop {
             waiting: Vec::new(),
             closed: false,
         };
-        Arc::new(Self { permits: permits.max(1), members, wakers, names, state: Mutex::new(state) })
+        Arc::new(Self { permits: permits.max(1), members, wakers, names, rules, state: Mutex::new(state) })
     }
 
     /// Permits in all.
@@ -144,7 +147,9 @@ impl Loop {
             state.overflow[member] = change.overflow;
             state.parked[member] = change.parked;
             state.waiting_for_others[member] = change.waiting;
-            state.notices[member] -= change.noticed;
+            if self.rules.notices_count {
+                state.notices[member] -= change.noticed;
+            }
             state.open_inputs -= change.inputs_finished;
             if change.flushed && state.flushing == Some(member) {
                 state.flushing = None;
@@ -163,8 +168,7 @@ impl Loop {
             }
             let quiet = state.open_inputs == 0
                 && state.used == 0
-                && state.overflow.iter().all(|&n| n == 0)
-                && (state.notices.iter().all(|&n| n == 0) || !holds(Rule::NoticesCount));
+                && state.overflow.iter().chain(&state.notices).all(|&n| n == 0);
             if quiet && !state.closed && state.flushing.is_none() {
                 let parked = state.parked.iter().position(|&n| n > 0);
                 match parked.filter(|_| holds(Rule::ParkedRowsAreFlushed)) {
@@ -187,7 +191,9 @@ impl Loop {
     }
 
     fn notify(&self, member: usize) {
-        self.state.lock().notices[member] += 1;
+        if self.rules.notices_count {
+            self.state.lock().notices[member] += 1;
+        }
     }
 
     pub(crate) fn snapshot(&self) -> LoopSnapshot {
@@ -245,7 +251,7 @@ mod tests {
     use super::*;
 
     fn two_members(permits: usize) -> Arc<Loop> {
-        Loop::new(permits, vec![(3, Waker::new()), (5, Waker::new())], vec![], 1)
+        Loop::new(permits, Rules::default(), vec![(3, Waker::new()), (5, Waker::new())], vec![], 1)
     }
 
     #[test]
@@ -269,6 +275,26 @@ mod tests {
         assert!(l.asks_to_flush(1) && !l.is_closed());
         l.commit(1, Change { flushed: true, ..Change::default() });
         assert!(l.is_closed());
+    }
+
+    #[test]
+    fn what_a_member_was_told_keeps_it_open_until_it_has_looked() {
+        let closes_early = |rules: Rules| {
+            let l = Loop::new(4, rules, vec![(3, Waker::new()), (5, Waker::new())], vec![], 1);
+            let attention = Attention::new(Waker::new());
+            attention.put_inside(Arc::clone(&l), 1);
+            attention.ask(|| ());
+            l.commit(0, Change { inputs_finished: 1, ..Change::default() });
+            let early = l.is_closed();
+            l.commit(1, Change { noticed: 1, ..Change::default() });
+            assert!(l.is_closed());
+            early
+        };
+        assert!(!closes_early(Rules::default()));
+        assert!(
+            closes_early(Rules { notices_count: false, ..Rules::default() }),
+            "the rule is what keeps it open"
+        );
     }
 
     #[test]

@@ -71,18 +71,26 @@ impl<Op: Operator> Node<Op> {
         Self { core, op, inputs, outputs, inside, flushed: false, most: 1 }
     }
 
+    /// Records in the operator's state that hold a permit: those that it works on, not those that wait.
+    fn with_permits(&self, shared: &Shared) -> usize {
+        let holding = self.op.holding();
+        let at_rest =
+            if shared.rules.parked_rows_return_permits { 0 } else { holding.parked + holding.waiting };
+        holding.held + at_rest
+    }
+
     /// Sends what waits and commits what the step changed.
     ///
     /// Inside a loop the change is committed before anything is sent, so that the loop never looks empty while records are
     /// on their way.
-    fn settle(&mut self, permits: usize, held_before: usize, flushed: bool, taken: bool) {
+    fn settle(&mut self, permits: usize, held_before: usize, flushed: bool, taken: bool, shared: &Shared) {
         let Some((loop_, member)) = &self.inside else {
             self.outputs.send(usize::MAX);
             return;
         };
         let holding = self.op.holding();
         let waiting = self.outputs.waiting_inside();
-        let mut available = (permits + held_before).saturating_sub(holding.held);
+        let mut available = (permits + held_before).saturating_sub(self.with_permits(shared));
         if waiting > available {
             available += loop_.extend(waiting - available);
         }
@@ -112,7 +120,7 @@ impl<Op: Operator> AnyNode for Node<Op> {
         let place = inside.as_ref().map(|(loop_, member)| (loop_.as_ref(), *member));
         let most = shared.seeded.as_ref().map_or(self.most, Seeded::rows);
         let mut cx = Cx { node: &core, shared, inside: place, most, permits: 0 };
-        let held = self.op.holding().held;
+        let held = self.with_permits(shared);
 
         if self.inside.is_none() {
             self.outputs.send(usize::MAX);
@@ -160,7 +168,7 @@ impl<Op: Operator> AnyNode for Node<Op> {
         }
 
         let permits = cx.permits;
-        self.settle(permits, held, asked, taken);
+        self.settle(permits, held, asked, taken, shared);
         let mut slow = false;
         if busy {
             let took = shared.clock.now() - begun;

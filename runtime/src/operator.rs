@@ -10,11 +10,13 @@ use std::sync::{
 };
 
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use crate::{
     batch::MAX_ROWS,
     clock::{Clock, Moment},
     data,
+    epochs::{Frontiers, Moves},
     fate::{Fate, Tally},
     fault::{Fault, FaultKind},
     loops::{Attention, Loop},
@@ -187,11 +189,20 @@ impl Cx<'_> {
         self.shared.is_draining()
     }
 
-    /// Counts records that come from outside, and gives them their ids: `count` of them from place `first`.
-    pub fn enter(&mut self, first: u64, count: usize) -> Vec<RecordId> {
+    /// Whether a source may bring records now; one that may not is woken when it may.
+    pub fn may_enter(&self) -> bool {
+        self.shared.board.may_enter(self.node.id)
+    }
+
+    /// Counts records that come from outside: `count` of them from place `first`. Gives them their ids, and what all of them
+    /// carry along.
+    pub fn enter(&mut self, first: u64, count: usize) -> (Vec<RecordId>, Option<Arc<Trail>>) {
         Stats::add(&self.node.stats.created, count as u64);
         Stats::add(&self.node.stats.roots_created, count as u64);
-        (first..first + count as u64).map(|seq| RecordId::of_source(self.node.id, seq)).collect()
+        let ids = (first..first + count as u64).map(|seq| RecordId::of_source(self.node.id, seq));
+        let span = self.shared.board.enter(self.node.id, count);
+        let trail = span.map(|span| Trail { epochs: [span].into_iter().collect(), ..Trail::default() });
+        (ids.collect(), trail.map(Arc::new))
     }
 
     /// Ends a record. One that may still be withdrawn ends provisionally.
@@ -228,6 +239,59 @@ impl Cx<'_> {
         for mark in self.own_marks(trail) {
             mark.origin.less(self.shared);
         }
+        self.count_epochs(trail, &self.node.regions.targets, Moves::Less);
+    }
+
+    fn count_epochs(&self, trail: &Trail, targets: &[u32], moves: Moves) {
+        if !targets.is_empty() {
+            for epoch in trail.epochs.iter().map(|span| &span.lowest) {
+                self.shared.board.count(epoch, targets, moves);
+            }
+        }
+    }
+
+    /// A record that this operator keeps waits for others, as in a join or a gather, and cannot move by itself: it does not
+    /// keep sources from bringing more.
+    pub fn park(&mut self, tag: &Tag) {
+        self.count_at_rest(tag, Moves::Parks);
+    }
+
+    /// It no longer does.
+    pub fn unpark(&mut self, tag: &Tag) {
+        self.count_at_rest(tag, Moves::Unparks);
+    }
+
+    fn count_at_rest(&mut self, tag: &Tag, moves: Moves) {
+        if self.shared.rules.parked_epochs_do_not_count
+            && let Some(trail) = tag.trail.as_deref()
+        {
+            self.count_epochs(trail, &self.node.regions.targets, moves);
+        }
+    }
+
+    /// A record has arrived at the operator that asked for completion under this number.
+    pub fn arrive_at(&mut self, target: u32, tag: &Tag) {
+        self.wait_at(target, tag, Moves::Arrives, Moves::Parks);
+    }
+
+    /// It is about to go on, or to end.
+    pub fn go_from(&mut self, target: u32, tag: &Tag) {
+        self.wait_at(target, tag, Moves::Goes, Moves::Unparks);
+    }
+
+    /// What waits for its turn here has arrived here, and rests as far as operators behind it are concerned.
+    fn wait_at(&self, target: u32, tag: &Tag, here: Moves, behind: Moves) {
+        if let Some(trail) = tag.trail.as_deref() {
+            let others = self.node.regions.targets.iter().filter(|other| **other != target);
+            let others: SmallVec<[u32; 4]> = others.copied().collect();
+            self.count_epochs(trail, &[target], here);
+            self.count_epochs(trail, &others, behind);
+        }
+    }
+
+    /// What is complete for the operator that asked under this number.
+    pub fn frontiers(&self, target: u32) -> Frontiers {
+        self.shared.board.frontiers(target)
     }
 
     /// The marks whose origin may be revised by a record that is here: those of its own loop.
@@ -292,7 +356,7 @@ impl Cx<'_> {
             return Some(judged);
         };
         let mut version = mark.version;
-        if !self.shared.rules.first_retry_wins {
+        if !self.shared.rules.stale_records_end {
             version = mark.origin.current();
         }
         let Some(version) = mark.origin.revise(version, self.shared) else {
@@ -304,6 +368,7 @@ impl Cx<'_> {
         let trail = next.trail_mut();
         if let Some(judged) = judged.trail.as_deref() {
             trail.rounds.clone_from(&judged.rounds);
+            trail.add_epochs(judged);
             if !self.shared.rules.entries_are_restored {
                 trail.marks.clone_from(&judged.marks);
                 trail.marks.retain(|other| !Arc::ptr_eq(&other.origin, &mark.origin));
@@ -328,6 +393,7 @@ impl Cx<'_> {
         if let Some(scope) = self.node.regions.family_of(trail) {
             scope.family.more(1);
         }
+        self.count_epochs(trail, &self.node.regions.targets, Moves::More);
     }
 
     /// A record goes over an edge on which it leaves a region.
@@ -345,6 +411,11 @@ impl Cx<'_> {
                 new.family.more(1);
             }
             old.family.gone(old.place, None, trail);
+        }
+        if crossing.from.targets != crossing.to.targets {
+            let left = |target: &&u32| !crossing.to.targets.contains(target);
+            let left: SmallVec<[u32; 4]> = crossing.from.targets.iter().filter(left).copied().collect();
+            self.count_epochs(trail, &left, Moves::Less);
         }
     }
 
@@ -394,6 +465,13 @@ impl Cx<'_> {
         self.end_filed(tag, if rejected { Fate::Rejected } else { Fate::Failed }, Some(fault));
     }
 
+    /// The record is child number `nth` of what it was made from, where somebody asks for order.
+    pub fn is_child(&self, tag: &mut Tag, nth: usize) {
+        if tag.trail.as_ref().is_some_and(|trail| !trail.epochs.is_empty()) {
+            tag.trail_mut().path.push(nth as u32);
+        }
+    }
+
     /// A further record made from that of `tag`: it carries the same, and has its own id.
     pub fn fork(&mut self, tag: &mut Tag) -> Tag {
         ensure_root(tag);
@@ -417,6 +495,7 @@ impl Cx<'_> {
             for mark in self.own_marks(trail) {
                 mark.origin.more();
             }
+            self.count_epochs(trail, &self.node.regions.targets, Moves::More);
         }
         child.trail_mut().scopes.push(scope);
         child
@@ -443,6 +522,12 @@ impl Cx<'_> {
             }
             if self.shared.rules.marks_are_joined || is_first {
                 trail.add_marks(theirs);
+            }
+            trail.add_epochs(theirs);
+            if !theirs.epochs.is_empty() {
+                let seq = theirs.roots.iter().map(|root| root.id().seq()).max();
+                trail.path.push(seq.unwrap_or_default() as u32);
+                trail.path.extend_from_slice(&theirs.path);
             }
             if is_first {
                 trail.scopes.clone_from(&theirs.scopes);

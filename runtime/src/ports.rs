@@ -274,10 +274,12 @@ impl<T: Data> Outlet<T> {
         // Fan-out: the first way gets the record, the others get records made from it.
         let mut copies: Vec<Batch<T>> = (0..ways).map(|_| Batch::with_capacity(batch.len())).collect();
         for (value, mut tag) in batch.into_rows() {
-            for copy in copies.iter_mut().skip(1) {
-                let fork = cx.fork(&mut tag);
+            for (nth, copy) in copies.iter_mut().enumerate().skip(1) {
+                let mut fork = cx.fork(&mut tag);
+                cx.is_child(&mut fork, nth);
                 copy.push(value.clone(), fork);
             }
+            cx.is_child(&mut tag, 0);
             copies[0].push(value, tag);
         }
         for (way, copy) in self.ways.iter_mut().zip(copies) {

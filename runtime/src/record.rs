@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::{fate::Fate, origin::Mark, scope::Membership};
+use crate::{epochs::Span, fate::Fate, origin::Mark, scope::Membership};
 
 /// The identity of a record within a run: the source it came from and its place there, or a number of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,6 +70,10 @@ pub struct Trail {
     pub scopes: SmallVec<[Membership; 1]>,
     /// What it was made of that may be, or might have been, revised: at most one mark per origin.
     pub marks: SmallVec<[Mark; 1]>,
+    /// The epochs that it was made of, where somebody asks for order.
+    pub epochs: SmallVec<[Span; 1]>,
+    /// Which child it is of which child of its source record, where somebody asks for order.
+    pub path: SmallVec<[u32; 4]>,
 }
 
 impl Trail {

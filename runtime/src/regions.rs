@@ -13,6 +13,8 @@ pub struct Regions {
     pub loop_: Option<u32>,
     /// The scopes whose gather can be reached from it without passing their scatter, ascending.
     pub scopes: Vec<u32>,
+    /// The operators that ask for completion and can be reached from it, ascending.
+    pub targets: Vec<u32>,
 }
 
 impl Regions {
@@ -29,6 +31,11 @@ pub struct Crossing {
     pub from: Regions,
     /// Of the consumer.
     pub to: Regions,
+}
+
+/// Of `nodes` nodes, those from which `target` can be reached.
+pub(crate) fn leading_to(nodes: usize, edges: &[(u32, u32)], target: u32) -> Vec<bool> {
+    between(nodes, edges, u32::MAX, target)
 }
 
 /// For each scatter and gather, whether each of `nodes` nodes is between them: can reach the gather without passing the scatter.

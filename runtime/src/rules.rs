@@ -4,10 +4,8 @@
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// What was made from a version that has been revised is ended wherever it is met.
+    /// What was made from a version that has been revised is ended wherever it is met; so the first retry of a version wins.
     pub stale_records_end: bool,
-    /// A second retry of a version that is no longer current ends as withdrawn.
-    pub first_retry_wins: bool,
     /// A withdrawal reaches quarantine, tallies and fates of what has ended already.
     pub withdrawals_reach_ends: bool,
     /// A withdrawal reaches rows at rest: in joins, gathers and sinks.
@@ -22,6 +20,8 @@ pub struct Rules {
     pub parked_rows_return_permits: bool,
     /// A record made of several takes the pointwise worst of their rounds.
     pub worst_rounds: bool,
+    /// A record parked in a join does not keep its source from bringing more.
+    pub parked_epochs_do_not_count: bool,
     /// A record made of several carries what each of them carries.
     pub marks_are_joined: bool,
 }
@@ -30,7 +30,6 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             stale_records_end: true,
-            first_retry_wins: true,
             withdrawals_reach_ends: true,
             withdrawals_reach_rows: true,
             notices_count: true,
@@ -38,6 +37,7 @@ impl Default for Rules {
             entries_are_restored: true,
             parked_rows_return_permits: true,
             worst_rounds: true,
+            parked_epochs_do_not_count: true,
             marks_are_joined: true,
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     actor::{NodeSlot, Supervisor},
     clock::Clock,
     edge::{AnyEdge, DEFAULT_CAPACITY},
+    epochs::OPEN_EPOCHS,
     fate::Fate,
     fault::Fault,
     graph::{BuildError, BuildErrors, Graph},
@@ -42,6 +43,8 @@ pub struct RunOptions {
     pub permits: usize,
     /// Records that an edge outside of the loops holds.
     pub edge_capacity: usize,
+    /// Epochs of a source that may have records on their way to an operator that asks for order.
+    pub open_epochs: usize,
     /// Who steps when.
     pub schedule: Schedule,
     /// Whether Ctrl-C drains the run (and a second one stops it) instead of ending the process.
@@ -57,6 +60,7 @@ impl Default for RunOptions {
             plan: None,
             permits: DEFAULT_PERMITS,
             edge_capacity: DEFAULT_CAPACITY,
+            open_epochs: OPEN_EPOCHS,
             schedule: Schedule::Actors,
             ctrl_c: true,
             rules: Rules::default(),
@@ -233,8 +237,8 @@ impl Handle {
     }
 
     async fn start(&self, options: &RunOptions, serving: Serving) -> Result<(&Live, ActorRef<()>), RunError> {
-        let built = self.graph.build(options, &self.clock, &serving);
-        let shared = Shared::new(self.clock.clone(), options.rules, options.schedule, &built);
+        let mut built = self.graph.build(options, &self.clock, &serving);
+        let shared = Shared::new(self.clock.clone(), options.rules, options.schedule, &mut built);
         let nodes: Vec<(NodeSlot, Role)> = built
             .nodes
             .into_iter()
@@ -255,7 +259,12 @@ impl Handle {
             .map_err(|error| RunError::Actor { why: error.to_string() })?;
         live.serving.link(supervisor.get_cell());
         if options.schedule != Schedule::Actors {
-            tokio::spawn(run_seeded(slots, shared));
+            let steps = tokio::spawn(run_seeded(slots, Arc::clone(&shared)));
+            tokio::spawn(async move {
+                if let Err(error) = steps.await {
+                    shared.fail(error.to_string());
+                }
+            });
         }
         Ok((live, supervisor))
     }
@@ -452,7 +461,8 @@ fn stalled(stalls: u64) -> Option<ProblemView> {
         node: None,
         location: String::new(),
         what: format!("the run stalled {stalls} times: records are inside and nothing moved them"),
-        advice: "this is a fault of Eddyline, not of the workflow: keep the workflow and report it".to_owned(),
+        advice: "this is a fault of Eddyline, not of the workflow: keep the workflow and report it"
+            .to_owned(),
     })
 }
 

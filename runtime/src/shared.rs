@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::{
     clock::Clock,
+    epochs::Board,
     fault::FaultLog,
     graph::Built,
     origin::ProvisionalEnd,
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     /// Ends that may still be withdrawn, by number.
     pub provisional: Mutex<HashMap<u64, Arc<ProvisionalEnd>>>,
     pub rules: Rules,
+    /// What may still come, for whoever asks.
+    pub board: Board,
     /// Where one task steps all nodes.
     pub seeded: Option<Seeded>,
     pub faults: FaultLog,
@@ -54,7 +57,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// For a run of this graph.
-    pub fn new(clock: Clock, rules: Rules, schedule: Schedule, built: &Built) -> Arc<Self> {
+    pub fn new(clock: Clock, rules: Rules, schedule: Schedule, built: &mut Built) -> Arc<Self> {
         let sources = built.nodes.iter().filter(|(_, role, _)| *role == Role::Source);
         let sources = sources.map(|(core, _, _)| (core.id, Arc::clone(&core.name))).collect();
         Arc::new(Self {
@@ -66,6 +69,7 @@ impl Shared {
                 Schedule::Actors => None,
                 Schedule::Seeded(seed) => Some(Seeded::new(seed)),
             },
+            board: std::mem::take(&mut built.board),
             waits_for_outside: built.waits_for_outside,
             faults: FaultLog::default(),
             gate: RwLock::new(()),

@@ -19,8 +19,6 @@ pub(crate) enum Rule {
     PermitsWakeOverflow,
     /// Where no overflow waits, they wake those who would let records in.
     PermitsWakeIngress,
-    /// What a member has been told of and has not looked at keeps its loop from looking quiet.
-    NoticesCount,
     /// When only parked rows are left in a loop, somebody is asked to let them go.
     ParkedRowsAreFlushed,
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use eddyline::{Child, prelude::*};
+use eddyline::{Change, Child, prelude::*};
 
 use crate::case::{Author, Case, Op, mix, or_panic};
 
@@ -57,8 +57,11 @@ struct Builder {
     model: Sequential,
     keys: Vec<Option<Key>>,
     depth: usize,
+    /// How many feedbacks are open around it.
+    loops: usize,
     names: usize,
     panics: bool,
+    exact: bool,
     outputs: Vec<Output<u64>>,
 }
 
@@ -126,6 +129,10 @@ impl Builder {
                 let stream = stream.filter(move |x| or_panic(a.keep(*x))).named(&name);
                 Line { stream, from: (self.lead(from, Step::Filter(a)), 0) }
             }
+            Op::Ordered if self.loops > 0 => Line { stream, from },
+            Op::Ordered => {
+                Line { stream: stream.ordered().named(&name), from: (self.lead(from, Step::Through), 0) }
+            }
             Op::FlatMap(salt) => {
                 let a = self.author(salt);
                 let stream = stream.flat_map(move |x| or_panic(a.parts(x))).named(&name);
@@ -152,17 +159,22 @@ impl Builder {
                     .named(&self.name("fold"));
                 Line { stream, from: (self.lead(from, Step::Through), 0) }
             }
-            Op::Join(salt) => {
-                let a = self.author(salt);
-                let map = self.lead(from, Step::Map(a));
-                let other = stream.clone().map(move |x| or_panic(a.draw(x))).named(&self.name("other"));
+            // A gather waits for parts that are parked in a join, and so for its time: where the oracle looks, there is none.
+            Op::Join(ref ops) if self.depth > 0 && self.exact => self.all(ops, Line { stream, from }),
+            Op::Join(ref ops) => {
+                let other = self.all(ops, Line { stream: stream.clone(), from });
                 let node = self.lead(from, Step::Join);
-                self.model.ways.entry((map, 0)).or_default().push((node, 1));
-                // A gather inside a loop waits for parts that are parked, and so for the time of a join that keeps them.
+                self.model.ways.entry(other.from).or_default().push((node, 1));
                 let within =
                     if self.depth > 0 { Duration::from_millis(5) } else { Duration::from_secs(1000) };
-                let joined = stream.join(other, within, |x| x % 8, |x| x % 8).named(&name);
-                let stream = joined.map(|(a, b)| mix(a, b)).named(&self.name("pair"));
+                let joined = stream.join(other.stream, within, |x| x % 4, |x| x % 4).named(&name);
+                // Joins in a loop make ever more of what they made; the oracle's cases are small.
+                let mut budget = if self.exact { u32::MAX } else { 500 };
+                let pairs = joined.filter(move |_| {
+                    budget -= u32::from(budget > 0);
+                    budget > 0
+                });
+                let stream = pairs.map(|(a, b)| mix(a, b)).named(&self.name("pair"));
                 Line { stream, from: (node, 0) }
             }
             Op::Clone(ref left, ref right) => {
@@ -210,7 +222,9 @@ impl Builder {
                 let place = self.keys.len();
                 let node = self.lead(from, Step::Feedback(place));
                 self.keys.push(Some(Key { feedback, number: place, rounds, depth: self.depth }));
+                self.loops += 1;
                 let line = self.all(ops, Line { stream, from: (node, 0) });
+                self.loops -= 1;
                 match self.keys[place].take() {
                     Some(key) => self.judge(salt, Some(key), line),
                     None => line,
@@ -221,19 +235,28 @@ impl Builder {
 }
 
 /// Builds the workflow and what the oracle evaluates.
-pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Sequential) {
-    let flow = Workflow::new("random").loop_permits(case.permits).edge_capacity(case.capacity);
+pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output<Change<u64>>, Sequential) {
+    let flow = Workflow::new("random")
+        .loop_permits(case.permits)
+        .edge_capacity(case.capacity)
+        .open_epochs(case.epochs);
     let mut builder = Builder {
         model: Sequential::default(),
         keys: Vec::new(),
         depth: 0,
+        loops: 0,
         names: 0,
         panics: case.panics,
+        exact: case.exact,
         outputs: Vec::new(),
     };
     let source = builder.model.add(Step::Through);
     let stream = flow.source("numbers", (0..records as u64).map(|n| mix(n, 99)));
-    let line = builder.all(&case.ops, Line { stream, from: (source, 0) });
+    let mut line = builder.all(&case.ops, Line { stream, from: (source, 0) });
+    if case.ordered {
+        line.stream = line.stream.ordered().named("in order");
+    }
+    let changes = line.stream.clone().collect_changes().named("changes");
     builder.sink(line);
-    (flow, builder.outputs, builder.model)
+    (flow, builder.outputs, changes, builder.model)
 }

@@ -12,9 +12,12 @@ pub enum Op {
     /// A handler; the second number chooses an open feedback, if any, to which it sends back.
     Judge(u64, usize),
     Model(u64),
+    /// Into the order of the source; nothing inside a loop.
+    Ordered,
     /// Depend on the schedule: only balances are compared.
     Batch(usize),
-    Join(u64),
+    /// The record itself is the left row, what these make of it the right one.
+    Join(Vec<Op>),
     /// Every record goes both ways, and both come together.
     Clone(Vec<Op>, Vec<Op>),
     Split(u64, Vec<Op>, Vec<Op>),
@@ -32,6 +35,12 @@ pub struct Case {
     pub permits: usize,
     pub capacity: usize,
     pub panics: bool,
+    /// Whether the last sink gets everything in order.
+    pub ordered: bool,
+    /// Open epochs.
+    pub epochs: usize,
+    /// Whether the oracle is to look.
+    pub exact: bool,
     pub seed: u64,
 }
 
@@ -40,7 +49,7 @@ pub struct Case {
 pub enum Kind {
     /// Everything but models, joins and batches: seeded schedules, results as the oracle allows.
     Plain,
-    /// With joins, but no scatter.
+    /// With joins, but none between scatter and gather.
     Joins,
     /// With models, joins and batches anywhere: only balances and ends are compared, and the schedule is the actors'.
     Anything,
@@ -59,18 +68,19 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
         (2, salt().prop_map(Op::Filter).boxed()),
         (2, salt().prop_map(Op::FlatMap).boxed()),
         (4, (salt(), 0..4_usize).prop_map(|(salt, key)| Op::Judge(salt, key)).boxed()),
+        (1, Just(Op::Ordered).boxed()),
         (anything, salt().prop_map(Op::Model).boxed()),
         (anything, (1..6_usize).prop_map(Op::Batch).boxed()),
-        (u32::from(kind != Kind::Plain), salt().prop_map(Op::Join).boxed()),
     ]);
     leaf.prop_recursive(4, 14, 3, move |op| {
         let ops = || prop::collection::vec(op.clone(), 0..3);
         let salt = || 0..1000_u64;
-        let scatter = if kind == Kind::Joins { 0 } else { 3 };
+        let join = if kind == Kind::Plain { 0 } else { 4 };
         one_of([
             (2, (ops(), ops()).prop_map(|(a, b)| Op::Clone(a, b)).boxed()),
             (2, (salt(), ops(), ops()).prop_map(|(salt, a, b)| Op::Split(salt, a, b)).boxed()),
-            (scatter, (salt(), ops()).prop_map(|(salt, ops)| Op::Scatter(salt, ops)).boxed()),
+            (join, ops().prop_map(Op::Join).boxed()),
+            (3, (salt(), ops()).prop_map(|(salt, ops)| Op::Scatter(salt, ops)).boxed()),
             (3, ops().prop_map(Op::Aside).boxed()),
             (
                 5,
@@ -85,15 +95,20 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
 pub fn case(kind: Kind) -> impl Strategy<Value = Case> {
     let permits = prop_oneof![2 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(5), 1 => Just(4096)];
     let records = if kind == Kind::Anything { 0..60_usize } else { 0..7_usize };
-    (prop::collection::vec(op(kind), 1..5), records, permits, 1..5_usize, any::<bool>(), any::<u64>())
-        .prop_map(|(ops, records, permits, capacity, panics, seed)| Case {
+    let ops = prop::collection::vec(op(kind), 1..5);
+    (ops, records, permits, 1..5_usize, any::<bool>(), any::<bool>(), 1..4_usize, any::<u64>()).prop_map(
+        move |(ops, records, permits, capacity, panics, ordered, epochs, seed)| Case {
             ops,
             records,
             permits,
             capacity,
             panics,
+            ordered,
+            epochs,
+            exact: kind != Kind::Anything,
             seed,
-        })
+        },
+    )
 }
 
 // What the author's functions do. They depend on the value alone; `None` is a panic.

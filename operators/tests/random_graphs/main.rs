@@ -8,13 +8,15 @@
 
 mod build;
 mod case;
+mod known;
 mod oracle;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use eddyline::prelude::*;
+use eddyline::{Change, prelude::*, runtime::rules::Rules};
 use proptest::{
     prelude::*,
+    strategy::ValueTree,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
@@ -28,9 +30,17 @@ use crate::{
 const STEPS: usize = 100_000;
 /// Schedules per graph.
 const SCHEDULES: u64 = 3;
+/// Seconds after which a run does not end.
+const PATIENCE: u64 = 10;
 
-fn run(case: &Case, records: usize, seed: Option<u64>) -> Result<(Report, Vec<Vec<u64>>), TestCaseError> {
-    let (mut flow, outputs, _) = build(case, records);
+fn run(
+    case: &Case,
+    records: usize,
+    seed: Option<u64>,
+    rules: Rules,
+) -> Result<(Report, Vec<Vec<u64>>), TestCaseError> {
+    let (flow, outputs, changes, _) = build(case, records);
+    let mut flow = flow.with_rules(rules);
     if let Some(seed) = seed {
         flow = flow.seeded(seed);
     }
@@ -38,7 +48,8 @@ fn run(case: &Case, records: usize, seed: Option<u64>) -> Result<(Report, Vec<Ve
         Some(_) => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
         None => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
     };
-    let run = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), flow.run()).await });
+    let run =
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(PATIENCE), flow.run()).await });
     runtime.shutdown_background();
     let Ok(run) = run else {
         // Said at once, since looking for a smaller one takes half a minute for each.
@@ -46,13 +57,39 @@ fn run(case: &Case, records: usize, seed: Option<u64>) -> Result<(Report, Vec<Ve
         return Err(TestCaseError::fail("it does not end"));
     };
     let mut report = run.map_err(|error| TestCaseError::fail(error.to_string()))?;
-    let values = outputs.into_iter().map(|out| {
+    let last = outputs.len() - 1;
+    let values = outputs.into_iter().enumerate().map(|(nth, out)| {
         let mut values = report.take(out);
-        values.sort_unstable();
+        if !(case.ordered && nth == last) {
+            values.sort_unstable();
+        }
         values
     });
-    let values = values.collect();
+    let values: Vec<Vec<u64>> = values.collect();
+    let changes = report.take(changes);
+    let mut last = values[last].clone();
+    last.sort_unstable();
+    prop_assert_eq!(replay(changes)?, last, "the changes come to something else");
     Ok((report, values))
+}
+
+/// What a log of changes comes to.
+fn replay(changes: Vec<Change<u64>>) -> Result<Vec<u64>, TestCaseError> {
+    let mut there = BTreeMap::new();
+    let mut finished = Vec::new();
+    for change in changes {
+        match change {
+            Change::Add { row, value } => prop_assert_eq!(there.insert(row, value), None),
+            Change::Remove { row, value } => prop_assert_eq!(there.remove(&row), Some(value), "row {}", row),
+            Change::Final { row } => match there.remove(&row) {
+                Some(value) => finished.push(value),
+                None => return Err(TestCaseError::fail(format!("row {row} is final and was not there"))),
+            },
+        }
+    }
+    prop_assert!(there.is_empty(), "neither removed nor final: {there:?}");
+    finished.sort_unstable();
+    Ok(finished)
 }
 
 fn check_run(case: &Case, report: &Report) -> Result<(), TestCaseError> {
@@ -74,11 +111,14 @@ fn check_run(case: &Case, report: &Report) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn check_against_oracle(case: &Case) -> Result<(), TestCaseError> {
-    let (_, _, model) = build(case, 0);
-    let Some(allowed) = outcomes(&model, case.records, STEPS) else { return Ok(()) };
+fn check_against_oracle(case: &Case, rules: Rules) -> Result<(), TestCaseError> {
+    if std::env::var_os("SHOW").is_some() {
+        eprintln!("{case:?}");
+    }
+    let (.., model) = build(case, 0);
+    let Some(allowed) = outcomes(&model, case.records, case.ordered, STEPS) else { return Ok(()) };
     for nth in 0..SCHEDULES {
-        let (report, out) = run(case, case.records, Some(mix(case.seed, nth)))?;
+        let (report, out) = run(case, case.records, Some(mix(case.seed, nth)), rules)?;
         check_run(case, &report)?;
         let mut quarantine = BTreeMap::new();
         for fault in report.faults() {
@@ -108,8 +148,10 @@ fn hunt(kind: Kind, cases: u32) {
         &std::array::from_fn::<u8, 32, _>(|i| mix(i as u64, seed) as u8),
     );
     let run = TestRunner::new_with_rng(config, rng).run(&case(kind), |case| match kind {
-        Kind::Plain | Kind::Joins => check_against_oracle(&case),
-        Kind::Anything => run(&case, case.records, None).and_then(|(report, _)| check_run(&case, &report)),
+        Kind::Plain | Kind::Joins => check_against_oracle(&case, Rules::default()),
+        Kind::Anything => {
+            run(&case, case.records, None, Rules::default()).and_then(|(report, _)| check_run(&case, &report))
+        }
     });
     if let Err(error) = run {
         panic!("{error}");
@@ -129,4 +171,74 @@ fn random_graphs_with_joins_come_to_what_the_oracle_allows() {
 #[test]
 fn random_graphs_of_anything_end_and_balance() {
     hunt(Kind::Anything, 64);
+}
+
+/// Looks for a graph that goes wrong when these rules hold and not others.
+fn is_caught(rules: Rules, kind: Kind, graphs: usize) -> Option<usize> {
+    let mut runner = TestRunner::new_with_rng(
+        Config::default(),
+        TestRng::from_seed(
+            RngAlgorithm::ChaCha,
+            &std::array::from_fn::<u8, 32, _>(|i| mix(i as u64, 1) as u8),
+        ),
+    );
+    (0..graphs).find(|_| {
+        let case = case(kind).new_tree(&mut runner).unwrap().current();
+        let wrong = check_against_oracle(&case, rules);
+        if let Err(error) = &wrong
+            && std::env::var_os("SHOW").is_some()
+        {
+            eprintln!("{error}\n{case:?}");
+        }
+        wrong.is_err()
+    })
+}
+
+#[test]
+fn every_rule_is_needed() {
+    let all = Rules::default();
+    let without = [
+        ("stale_records_end", Rules { stale_records_end: false, ..all }, Kind::Joins),
+        ("withdrawals_reach_ends", Rules { withdrawals_reach_ends: false, ..all }, Kind::Plain),
+        ("withdrawals_reach_rows", Rules { withdrawals_reach_rows: false, ..all }, Kind::Plain),
+        ("sinks_wait", Rules { sinks_wait: false, ..all }, Kind::Plain),
+        ("entries_are_restored", Rules { entries_are_restored: false, ..all }, Kind::Joins),
+        ("parked_rows_return_permits", Rules { parked_rows_return_permits: false, ..all }, Kind::Plain),
+        ("worst_rounds", Rules { worst_rounds: false, ..all }, Kind::Joins),
+        ("marks_are_joined", Rules { marks_are_joined: false, ..all }, Kind::Joins),
+        ("parked_epochs_do_not_count", Rules { parked_epochs_do_not_count: false, ..all }, Kind::Joins),
+    ];
+    for kind in [Kind::Plain, Kind::Joins] {
+        assert_eq!(is_caught(all, kind, 1500), None, "with every rule nothing goes wrong");
+    }
+    let mut missed = Vec::new();
+    for (name, rules, kind) in without {
+        match is_caught(rules, kind, 6000) {
+            Some(cases) => println!("without {name}: wrong after {cases} graphs"),
+            None => missed.push(name),
+        }
+    }
+    assert!(missed.is_empty(), "nothing went wrong without {missed:?}");
+}
+
+#[test]
+fn graphs_that_once_failed() {
+    for (name, ops) in known::graphs() {
+        for seed in 0..60_u64 {
+            let case = Case {
+                ops: known::salted(&ops, seed),
+                records: 1 + seed as usize % 6,
+                permits: [1, 1, 2, 3, 5][seed as usize % 5],
+                capacity: 1 + seed as usize % 4,
+                panics: seed % 7 == 0,
+                ordered: seed % 2 == 0,
+                epochs: 1 + seed as usize % 3,
+                exact: true,
+                seed,
+            };
+            if let Err(error) = check_against_oracle(&case, Rules::default()) {
+                panic!("{name}, seed {seed}: {error}\n{case:?}");
+            }
+        }
+    }
 }

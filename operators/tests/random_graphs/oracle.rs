@@ -16,7 +16,7 @@ use crate::{
 /// What came of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ends {
-    /// Per sink, sorted.
+    /// Per sink; the last in order where that is promised, the others sorted.
     pub out: Vec<Vec<u64>>,
     /// Per reason.
     pub quarantine: BTreeMap<String, u64>,
@@ -37,6 +37,14 @@ struct Rec {
     /// Families and the place in each.
     scopes: Vec<(usize, usize)>,
     marks: Vec<(Origin, u32)>,
+    /// Which child of which child it is.
+    path: Vec<u32>,
+}
+
+impl Rec {
+    fn seq(&self) -> u32 {
+        self.roots.last().map_or(0, |root| *root as u32)
+    }
 }
 
 struct Family {
@@ -83,11 +91,13 @@ struct Evaluation<'a> {
     best: Vec<Fate>,
     retries: Vec<Retry>,
     ends: Ends,
+    /// What the sinks got: sink, place in the order, value.
+    last: Vec<(usize, u32, Vec<u32>, u64)>,
     steps: usize,
 }
 
 /// Every outcome that is allowed; nothing if there are too many, or they take too long.
-pub fn outcomes(model: &Sequential, records: usize, limit: usize) -> Option<BTreeSet<Ends>> {
+pub fn outcomes(model: &Sequential, records: usize, ordered: bool, limit: usize) -> Option<BTreeSet<Ends>> {
     let mut allowed = BTreeSet::new();
     let mut seen = BTreeSet::new();
     let mut open = vec![Table::new()];
@@ -96,7 +106,7 @@ pub fn outcomes(model: &Sequential, records: usize, limit: usize) -> Option<BTre
         if !seen.insert(table.clone()) {
             continue;
         }
-        let (ends, retries, took) = evaluate(model, &table, records, limit)?;
+        let (ends, retries, took) = evaluate(model, &table, records, ordered, limit)?;
         steps += took;
         if steps > limit || seen.len() > 3000 {
             return None;
@@ -127,6 +137,7 @@ fn evaluate(
     model: &Sequential,
     table: &Table,
     records: usize,
+    ordered: bool,
     limit: usize,
 ) -> Option<(Ends, Vec<Retry>, usize)> {
     let sinks = model.steps.iter().filter(|step| matches!(step, Step::Sink(_))).count();
@@ -139,6 +150,7 @@ fn evaluate(
         best: vec![Fate::Withdrawn; records],
         retries: Vec::new(),
         ends: Ends { out: vec![Vec::new(); sinks], ..Ends::default() },
+        last: Vec::new(),
         steps: 0,
     };
     for root in 0..records {
@@ -149,6 +161,7 @@ fn evaluate(
             rounds: BTreeMap::new(),
             scopes: Vec::new(),
             marks: Vec::new(),
+            path: Vec::new(),
         };
         run.stack.push((0, 0, record));
         while let Some((node, side, record)) = run.stack.pop() {
@@ -170,6 +183,11 @@ fn evaluate(
     for out in &mut run.ends.out {
         out.sort_unstable();
     }
+    if ordered && let Some(out) = run.ends.out.last_mut() {
+        run.last.retain(|(sink, ..)| sink + 1 == sinks);
+        run.last.sort();
+        *out = run.last.iter().map(|(.., x)| *x).collect();
+    }
     Some((run.ends, run.retries, run.steps))
 }
 
@@ -177,7 +195,7 @@ impl Evaluation<'_> {
     fn step(&mut self, node: usize, side: usize, mut record: Rec) {
         let x = record.x;
         match self.model.steps[node] {
-            Step::Through => self.put((node, 0), vec![x], record, Fate::Filtered),
+            Step::Through => self.on((node, 0), x, record),
             Step::Feedback(number) => {
                 let marks = record.marks.iter().fold(0, |all, ((point, id), version)| {
                     mix(mix(all, *point as u64), mix(*id, u64::from(*version)))
@@ -190,19 +208,19 @@ impl Evaluation<'_> {
                     record.rounds.clone_from(&revised.rounds);
                 }
                 record.marks.push((origin, version));
-                self.put((node, 0), vec![record.x], record, Fate::Filtered);
+                self.on((node, 0), record.x, record);
             }
             Step::Map(a) => match a.draw(x) {
-                Some(x) => self.put((node, 0), vec![x], record, Fate::Filtered),
+                Some(x) => self.on((node, 0), x, record),
                 None => self.fault(&record, "panic"),
             },
             Step::Filter(a) => match a.keep(x) {
-                Some(true) => self.put((node, 0), vec![x], record, Fate::Filtered),
+                Some(true) => self.on((node, 0), x, record),
                 Some(false) => self.end(&record, Fate::Filtered),
                 None => self.fault(&record, "panic"),
             },
             Step::Split(a) => match a.keep(x) {
-                Some(yes) => self.put((node, usize::from(!yes)), vec![x], record, Fate::Filtered),
+                Some(yes) => self.on((node, usize::from(!yes)), x, record),
                 None => self.fault(&record, "panic"),
             },
             Step::FlatMap(a) => match a.parts(x) {
@@ -211,7 +229,7 @@ impl Evaluation<'_> {
             },
             Step::Judge(a, back) => match a.verdict(x, back.is_some()) {
                 None => self.fault(&record, "panic"),
-                Some(Verdict::Replace(x)) => self.put((node, 0), vec![x], record, Fate::Dropped),
+                Some(Verdict::Replace(x)) => self.on((node, 0), x, record),
                 Some(Verdict::Split(all)) => self.put((node, 0), all, record, Fate::Dropped),
                 Some(Verdict::Reject(_)) => self.fault(&record, "rejected"),
                 Some(Verdict::Drop(_)) => self.end(&record, Fate::Dropped),
@@ -227,7 +245,7 @@ impl Evaluation<'_> {
                     let next = Version { number: number + 1, x, rounds: record.rounds };
                     self.retries.push(Retry { origin, next, marks: record.marks });
                 }
-                Some(_) => self.put((node, 0), vec![x], record, Fate::Dropped),
+                Some(_) => self.on((node, 0), x, record),
             },
             Step::Scatter(a, gather) => match a.parts(x) {
                 Some(parts) => {
@@ -237,6 +255,7 @@ impl Evaluation<'_> {
                     for (place, x) in parts.into_iter().enumerate() {
                         let mut child = Rec { x, id: mix(record.id, place as u64 + 1000), ..record.clone() };
                         child.scopes.push((number, place));
+                        child.path.push(place as u32);
                         self.fan_out((node, 0), child);
                     }
                     self.complete(number);
@@ -246,6 +265,7 @@ impl Evaluation<'_> {
             Step::Join => self.join(node, side, record),
             Step::Sink(sink) => {
                 self.ends.out[sink].push(x);
+                self.last.push((sink, record.seq(), record.path.clone(), x));
                 self.end(&record, Fate::Emitted);
             }
             Step::Gather(_) => {
@@ -260,13 +280,16 @@ impl Evaluation<'_> {
         let rows = self.joins.entry(node).or_default();
         let mut matched = false;
         let mut pairs = Vec::new();
-        for other in rows[1 - side].iter_mut().filter(|other| other.record.x % 8 == record.x % 8) {
+        for other in rows[1 - side].iter_mut().filter(|other| other.record.x % 4 == record.x % 4) {
             other.matched = true;
             matched = true;
             let (left, right) = if side == 0 { (&record, &other.record) } else { (&other.record, &record) };
             let mut pair = left.clone();
             pair.x = mix(left.x, right.x);
             pair.id = mix(left.id, right.id);
+            let seqs = ([left.seq()], [right.seq()]);
+            let path = seqs.0.iter().chain(&left.path).chain(&seqs.1).chain(&right.path);
+            pair.path = path.copied().collect();
             pair.roots.extend(&right.roots);
             for (&point, &rounds) in &right.rounds {
                 let mine = pair.rounds.entry(point).or_default();
@@ -285,6 +308,11 @@ impl Evaluation<'_> {
         }
     }
 
+    /// A record goes on with a value.
+    fn on(&mut self, way: (usize, usize), x: u64, record: Rec) {
+        self.fan_out(way, Rec { x, ..record });
+    }
+
     /// A record goes on as several, or ends with this fate if there are none.
     fn put(&mut self, way: (usize, usize), all: Vec<u64>, record: Rec, otherwise: Fate) {
         if all.is_empty() {
@@ -293,7 +321,9 @@ impl Evaluation<'_> {
         self.fork(&record, all.len() - 1);
         for (i, x) in all.into_iter().enumerate() {
             let id = if i == 0 { record.id } else { mix(record.id, mix(way.0 as u64, i as u64)) };
-            self.fan_out(way, Rec { x, id, ..record.clone() });
+            let mut child = Rec { x, id, ..record.clone() };
+            child.path.push(i as u32);
+            self.fan_out(way, child);
         }
     }
 
@@ -302,7 +332,11 @@ impl Evaluation<'_> {
         self.fork(&record, ways.len() - 1);
         for (i, &(node, side)) in ways.iter().enumerate() {
             let id = if i == 0 { record.id } else { mix(record.id, mix(way.0 as u64 + 500, i as u64)) };
-            self.stack.push((node, side, Rec { id, ..record.clone() }));
+            let mut copy = Rec { id, ..record.clone() };
+            if ways.len() > 1 {
+                copy.path.push(i as u32);
+            }
+            self.stack.push((node, side, copy));
         }
     }
 
@@ -332,7 +366,7 @@ impl Evaluation<'_> {
         let Step::Gather(a) = self.model.steps[gather] else { return };
         let record = parent.clone();
         match a.whole(record.x, parts) {
-            Some(x) => self.put((gather, 0), vec![x], record, Fate::Filtered),
+            Some(x) => self.on((gather, 0), x, record),
             None => self.fault(&record, "panic"),
         }
     }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{Wrong, operators as ops};
+use super::operators as ops;
 use crate::{
     graph::{Graph, NodeSpec, Place},
     operator::Operator,
@@ -19,7 +19,6 @@ pub(super) type Arrived = Arc<Mutex<Vec<u64>>>;
 /// A graph while it is written.
 pub(super) struct Flow {
     pub graph: Graph,
-    wrong: Option<Wrong>,
     sinks: RefCell<Vec<Arrived>>,
 }
 
@@ -30,8 +29,8 @@ pub(super) struct Back {
 }
 
 impl Flow {
-    pub fn new(wrong: Option<Wrong>) -> Self {
-        Self { graph: Graph::new("small"), wrong, sinks: RefCell::default() }
+    pub fn new() -> Self {
+        Self { graph: Graph::new("small"), sinks: RefCell::default() }
     }
 
     /// How many values its sinks have.
@@ -61,7 +60,7 @@ impl Flow {
 
     /// Rows wait for a partner and go on as one.
     pub fn pair(&self, from: &Port<u64>) -> Port<u64> {
-        self.then(from, ops::Pair::new(self.wrong != Some(Wrong::ParkedRowsKeepTheirPermits)))
+        self.then(from, ops::Pair::default())
     }
 
     pub fn merge(&self, left: &Port<u64>, right: &Port<u64>) -> Port<u64> {

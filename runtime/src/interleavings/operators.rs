@@ -148,15 +148,9 @@ impl Operator for Judge {
 }
 
 /// Rows wait for a partner, as in a join.
+#[derive(Default)]
 pub(super) struct Pair {
     waiting: Option<(u64, Tag)>,
-    gives_permits_back: bool,
-}
-
-impl Pair {
-    pub fn new(gives_permits_back: bool) -> Self {
-        Self { waiting: None, gives_permits_back }
-    }
 }
 
 impl Operator for Pair {
@@ -193,9 +187,7 @@ impl Operator for Pair {
     }
 
     fn holding(&self) -> Holding {
-        let n = usize::from(self.waiting.is_some());
-        let (parked, held) = if self.gives_permits_back { (n, 0) } else { (0, n) };
-        Holding { parked, held, waiting: 0 }
+        Holding { parked: usize::from(self.waiting.is_some()), ..Holding::default() }
     }
 }
 

@@ -1,0 +1,48 @@
+//! `eddyline plan diff`: what changes from one plan to another.
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use eddyline_planner::{Placement, changes, moved};
+use serde::Deserialize;
+
+use crate::ask::CliError;
+
+#[derive(Args)]
+pub struct Diff {
+    /// The plan before
+    before: PathBuf,
+    /// The plan after
+    after: PathBuf,
+}
+
+/// Of a plan's file, what others read.
+#[derive(Deserialize)]
+struct PlanFile {
+    placement: Placement,
+}
+
+impl Diff {
+    pub fn run(&self) -> Result<(), CliError> {
+        let (before, after) = (read(&self.before)?, read(&self.after)?);
+        for change in changes(&before, &after) {
+            println!("{change}");
+        }
+        for model in &after.models {
+            let old = before.models.iter().find(|old| old.model == model.model);
+            let old = old.map_or(0.0, |old| old.rate_per_s);
+            println!("{}: {old:.1} → {:.1} items/s", model.model, model.rate_per_s);
+        }
+        println!("{:.2} devices take up other work", moved(&before, &after));
+        Ok(())
+    }
+}
+
+/// Reads the placement of a file that `eddyline plan -o` wrote.
+pub fn read(path: &std::path::Path) -> Result<Placement, CliError> {
+    let text = fs::read_to_string(path).map_err(|error| CliError::file(path, error))?;
+    let parsed: Result<PlanFile, _> = serde_json::from_str(&text);
+    parsed.map(|file| file.placement).map_err(|error| {
+        CliError::file(path, format!("no plan: {error}; give a file that `eddyline plan -o` wrote"))
+    })
+}

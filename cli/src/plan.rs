@@ -1,0 +1,119 @@
+//! `eddyline plan`: a search with its table, its file and its picture.
+
+use std::{fs, path::Path};
+
+use eddyline_planner::{
+    Answer, Highs, Limits, Objective, Problem, Status, explain, greedy, no_partition, plan, replan,
+    with_arrivals,
+};
+
+use crate::{
+    ask::{Ask, CliError},
+    diff, picture,
+};
+
+pub fn run(ask: &Ask) -> Result<(), CliError> {
+    let limits = Limits { seconds: ask.seconds, gap: ask.gap, nodes: None, log: ask.log.clone() };
+    if !(ask.seconds > 0.0 && ask.gap >= 0.0) {
+        let (value, wanted) =
+            (format!("{} / {}", ask.seconds, ask.gap), "seconds above 0 and a gap of 0 or more");
+        return Err(CliError::Argument { option: "seconds/--gap", value, wanted: wanted.to_owned() });
+    }
+    let problem = ask.problem()?;
+    eprintln!(
+        "{} models on {} devices of {} kinds; at most {} s",
+        problem.demands().len(),
+        problem.counts().iter().sum::<u32>(),
+        problem.counts().len(),
+        ask.seconds
+    );
+    let problem = with_arrivals(&problem, &Highs, &limits)?;
+    let present = ask.from.as_deref().map(diff::read).transpose()?;
+    let answer = match &present {
+        None => plan(&problem, &Highs, &limits)?,
+        Some(present) => {
+            let next = replan(&problem, present, ask.give_away, &Highs, &limits)?;
+            next.changes.iter().for_each(|change| println!("{change}"));
+            println!(
+                "{:.2} devices take up other work ({:.2} had it not been looked at)\n",
+                next.moved_devices, next.moved_devices_without
+            );
+            next.answer
+        }
+    };
+    table(&problem, &answer, &limits);
+    if ask.explain {
+        let why = explain(&problem, &answer, &Highs, &limits)?;
+        println!("\nbottleneck: {}", why.bottleneck);
+        for tight in &why.tight {
+            println!("  route {}, stage {} on {} is full", tight.route, tight.stage, tight.on);
+        }
+        for gain in &why.gains {
+            let at_least = if gain.at_least { "at least " } else { "" };
+            println!("  one more {} brings {at_least}{:+.2}", gain.kind, gain.gain);
+        }
+    }
+    if let Some(path) = &ask.output {
+        let file = serde_json::json!({
+            "objective": problem.objective(),
+            "rules": problem.rules(),
+            "demands": problem.demands(),
+            "placement": answer.placement,
+            "proof": answer.proof,
+        });
+        write(path, &format!("{file:#}\n"))?;
+    }
+    if let Some(path) = &ask.deploy {
+        write(path, &answer.placement.deploy(&problem)?.to_toml())?;
+    }
+    if let Some(path) = &ask.svg {
+        write(path, &picture::svg(&answer.placement))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    fs::write(path, text).map_err(|error| CliError::file(path, format!("cannot be written: {error}")))
+}
+
+/// The plan, what it is worth and how well that is proven, beside plans that are easier to have.
+fn table(problem: &Problem, answer: &Answer, limits: &Limits) {
+    print!("{}", answer.placement);
+    let used = answer.placement.devices(problem.rules().packing);
+    let kinds = problem.cluster().kinds().iter().zip(problem.counts());
+    let kinds =
+        kinds.map(|(kind, count)| format!("{} of {count} {}", used.get(&kind.name).unwrap_or(&0), kind.name));
+    println!("\ndevices: {}", kinds.collect::<Vec<_>>().join(", "));
+    let proof = &answer.proof;
+    let what = match problem.objective() {
+        Objective::MaxMin => "least rate ÷ weight",
+        Objective::Headroom => "times the demand",
+        Objective::LeastDevices => "devices",
+        Objective::LeastCost => "cost",
+    };
+    print!("{what}: {:.3}", proof.value);
+    if let (Some(bound), Some(gap)) = (proof.bound, proof.gap()) {
+        print!(", bound {bound:.3}, gap {:.3} %", 100.0 * gap);
+    }
+    let status = match proof.status {
+        Status::Optimal => "proven best within the gap asked for",
+        Status::Limit => "the limit came first",
+        Status::Heuristic => "without a proof",
+    };
+    println!("; {status}");
+    if let (Some(seconds), Some(nodes)) = (proof.seconds, proof.nodes) {
+        println!(
+            "{seconds:.2} s, {nodes} nodes, {} templates, {} columns, {} rows",
+            proof.templates, proof.columns, proof.rows
+        );
+    }
+    if let Ok(uncut) = no_partition(problem, &Highs, limits) {
+        let routes = uncut.placement.models.iter().flat_map(|model| &model.routes);
+        let whole = routes.flat_map(|route| &route.stages).any(|stage| stage.whole_latency);
+        let how = if whole { " (latency of the uncut engine where it was measured)" } else { "" };
+        println!("without cuts: {:.3}{how}", uncut.proof.value);
+    }
+    if let Ok(quick) = greedy(problem) {
+        println!("greedy, without a solver: {:.3}", quick.proof.value);
+    }
+}

@@ -1,0 +1,68 @@
+//! The command as a person runs it: a plan, its file and picture, the next plan after a loss, and the difference of the two.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+use std::{fs, process::Command};
+
+use temp_dir::TempDir;
+
+const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../planner/tests/golden");
+
+/// Runs the command in a folder; gives whether it went well, and all that it said.
+fn eddyline(folder: &TempDir, args: &str) -> (bool, String) {
+    let args = args.split_whitespace().map(|arg| arg.replace("PROFILES", PROFILES));
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_eddyline")).args(args).current_dir(folder.path()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+fn cluster(folder: &TempDir, l4: u32) {
+    let text = format!(
+        "[kind.L4]\nengine = \"throttled\"\ndevices = {l4}\nlink_gbps = 6\n[kind.P4]\nengine = \"throttled\"\ndevices = 6\nlink_gbps = 6\n"
+    );
+    fs::write(folder.child("cluster.toml"), text).unwrap();
+}
+
+const PLAN: &str = "plan --cluster cluster.toml --profiles PROFILES --stages 2 --seconds 10 --gap 0.01";
+
+#[test]
+fn a_plan_its_successor_and_their_difference() {
+    let folder = TempDir::new().unwrap();
+    cluster(&folder, 4);
+    let (done, said) = eddyline(
+        &folder,
+        &format!("{PLAN} --models wide_resnet101_2 --explain -o a.json --svg a.svg --deploy a.toml"),
+    );
+    assert!(done && said.contains("bound") && said.contains("one more P4 brings"), "{said}");
+    assert!(fs::read_to_string(folder.child("a.svg")).unwrap().starts_with("<svg"));
+    let plan = eddyline_planner::Plan::load(folder.child("a.toml")).unwrap();
+    assert!(plan.pipelines_of("wide_resnet101_2").next().is_some());
+    cluster(&folder, 3);
+    let (done, said) =
+        eddyline(&folder, &format!("{PLAN} --models wide_resnet101_2 --from a.json -o b.json"));
+    assert!(done && said.contains("devices take up other work"), "{said}");
+    let (done, said) = eddyline(&folder, "plan diff a.json b.json");
+    assert!(done && said.contains("items/s"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_one_line_with_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    cluster(&folder, 4);
+    let refused = |args: &str, wanted: &str| {
+        let (done, said) = eddyline(&folder, args);
+        assert!(!done && said.contains(wanted), "{args}: {said}");
+    };
+    refused(&format!("{PLAN} --models wide_resnet"), "no profile of model `wide_resnet`");
+    refused(&format!("{PLAN} --models wide_resnet101_2 --slo 1ms"), "give it an SLO of");
+    refused(&format!("{PLAN} --models wide_resnet101_2 --slo 50"), "give a time with its unit, e.g. `50ms`");
+    refused(&format!("{PLAN} --models wide_resnet101_2 --rate x=1"), "`x` is not among --models");
+    refused(&format!("{PLAN} --models wide_resnet101_2 --margin NaN"), "slo.margin is NaN");
+    let hasty = PLAN.replace("--seconds 10", "--seconds 0");
+    refused(&format!("{hasty} --models wide_resnet101_2"), "seconds above 0");
+    fs::write(folder.child("empty.json"), "").unwrap();
+    refused("plan diff empty.json empty.json", "give a file that `eddyline plan -o` wrote");
+    fs::write(folder.child("cluster.toml"), "").unwrap();
+    refused(&format!("{PLAN} --models wide_resnet101_2"), "cluster.toml");
+    refused("plan", "--cluster");
+}

@@ -1,0 +1,81 @@
+//! Graphs that once failed, here or in the trial of the semantics that came before: the smallest of each kind.
+
+use crate::case::{Op, mix};
+
+fn loop_of(ops: Vec<Op>) -> Op {
+    Op::Feedback(2, 1, ops)
+}
+
+/// A copy that a handler of its own judges: what it sends back withdraws the other copy.
+fn judged_aside() -> Op {
+    loop_of(vec![Op::Aside(vec![Op::Map(2), Op::Judge(3, 0)])])
+}
+
+pub fn graphs() -> Vec<(&'static str, Vec<Op>)> {
+    let diamonds = |n| (0..n).map(|_| Op::Clone(vec![], vec![])).collect::<Vec<_>>();
+    vec![
+        (
+            "a withdrawal must hold open what it can still reach",
+            vec![loop_of(vec![Op::Aside(vec![Op::Filter(4), Op::Map(5)]), Op::Map(6)])],
+        ),
+        ("two loops over one copy", vec![loop_of(vec![Op::Aside(vec![loop_of(vec![])]), Op::Map(7)])]),
+        ("a withdrawal goes round two loops once", vec![loop_of(vec![loop_of(vec![])])]),
+        ("a withdrawal through diamonds", vec![loop_of(vec![Op::Aside(diamonds(5))])]),
+        ("overflow and withdrawals with few permits", vec![loop_of(vec![Op::FlatMap(8)])]),
+        (
+            "speculation: the right row is judged while it is joined",
+            vec![loop_of(vec![Op::Join(vec![judged_aside()])])],
+        ),
+        ("speculation before a loop", vec![Op::Join(vec![judged_aside()]), loop_of(vec![])]),
+        ("two inputs, few open epochs", vec![Op::Join(vec![Op::Map(9)])]),
+        ("order behind a join", vec![Op::Join(vec![Op::Map(9)]), Op::Ordered, Op::Map(10)]),
+        ("a self-join with a sink aside", vec![Op::Join(vec![]), Op::Aside(vec![loop_of(vec![])])]),
+        (
+            "quarantine and fates of what is withdrawn",
+            vec![loop_of(vec![Op::Aside(vec![Op::Judge(11, 9)]), Op::Map(12)])],
+        ),
+        (
+            "copies that both ask for a retry",
+            vec![loop_of(vec![Op::Clone(vec![Op::Map(13)], vec![Op::Map(14)])])],
+        ),
+        ("loops that cross", vec![loop_of(vec![loop_of(vec![Op::Judge(15, 1), Op::Map(16)]), Op::Map(17)])]),
+        (
+            "a part sent back to before its scatter",
+            vec![loop_of(vec![Op::Scatter(18, vec![Op::Judge(19, 0)])])],
+        ),
+        ("a part that leaves its scope", vec![Op::Scatter(20, vec![Op::Aside(vec![Op::Map(21)])])]),
+        ("a loop inside of a scope", vec![Op::Scatter(22, vec![judged_aside(), loop_of(vec![])])]),
+        (
+            "parents wait at a gather for parts that wait for their turn",
+            vec![
+                Op::Join(vec![Op::Map(53), Op::Scatter(203, vec![Op::Judge(249, 0)])]),
+                Op::Join(vec![]),
+                Op::Scatter(723, vec![Op::Ordered, Op::Scatter(738, vec![])]),
+                Op::Join(vec![Op::Join(vec![Op::Ordered, Op::Map(52)])]),
+            ],
+        ),
+    ]
+}
+
+/// The same graph with other functions.
+pub fn salted(ops: &[Op], seed: u64) -> Vec<Op> {
+    let salt = |salt: u64| mix(salt, seed) % 1000;
+    let all = |ops: &[Op]| salted(ops, seed);
+    let one = |op: &Op| match op {
+        Op::Map(s) => Op::Map(salt(*s)),
+        Op::Filter(s) => Op::Filter(salt(*s)),
+        Op::FlatMap(s) => Op::FlatMap(salt(*s)),
+        // Whether the key of a feedback beyond a scatter may be taken hangs on whether the number is odd.
+        Op::Judge(s, key) => Op::Judge(salt(*s) * 2 + s % 2, *key),
+        Op::Model(s) => Op::Model(salt(*s)),
+        Op::Ordered => Op::Ordered,
+        Op::Batch(size) => Op::Batch(*size),
+        Op::Join(ops) => Op::Join(all(ops)),
+        Op::Clone(left, right) => Op::Clone(all(left), all(right)),
+        Op::Split(s, yes, no) => Op::Split(salt(*s), all(yes), all(no)),
+        Op::Aside(ops) => Op::Aside(all(ops)),
+        Op::Scatter(s, ops) => Op::Scatter(salt(*s), all(ops)),
+        Op::Feedback(rounds, s, ops) => Op::Feedback(*rounds, salt(*s), all(ops)),
+    };
+    ops.iter().map(one).collect()
+}

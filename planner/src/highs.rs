@@ -1,0 +1,91 @@
+//! HiGHS, the solver that proves: bound, gap and nodes are read from its own model beside good_lp's algebra.
+
+use std::ffi::CStr;
+
+use good_lp::{SolverModel as _, solvers::highs::highs as of_good_lp};
+use highs::{HighsModelStatus, HighsSolutionStatus, Model, SolvedModel};
+
+use crate::solver::{Limits, Program, SolveError, Solved, Solver, Status};
+
+/// HiGHS on one thread, which makes runs repeat.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Highs;
+
+impl Solver for Highs {
+    fn name(&self) -> &'static str {
+        "HiGHS"
+    }
+
+    fn solve(&self, program: Program, limits: &Limits) -> Result<Solved, SolveError> {
+        let Program { variables, columns, rows, objective, start } = program;
+        let mut problem = variables.maximise(objective).using(of_good_lp);
+        for row in rows {
+            problem.add_constraint(row);
+        }
+        let mut model = problem.try_into_inner().map_err(failed)?;
+        set_options(&mut model, limits)?;
+        if let Some(values) = &start {
+            model.try_set_solution(Some(values), None, None, None).map_err(failed)?;
+        }
+        let solved = model.try_solve().map_err(failed)?;
+        let status = match solved.status() {
+            HighsModelStatus::Optimal | HighsModelStatus::ModelEmpty => Status::Optimal,
+            HighsModelStatus::Infeasible | HighsModelStatus::UnboundedOrInfeasible => {
+                return Err(SolveError::Infeasible);
+            }
+            HighsModelStatus::ReachedTimeLimit
+            | HighsModelStatus::ReachedSolutionLimit
+            | HighsModelStatus::ReachedInterrupt
+            | HighsModelStatus::ReachedIterationLimit
+            | HighsModelStatus::ReachedMemoryLimit => Status::Limit,
+            other => return Err(failed(other)),
+        };
+        if solved.primal_solution_status() != HighsSolutionStatus::Feasible {
+            return Err(SolveError::Limit);
+        }
+        let number = |name: &CStr| solved.double_info_value(name).ok().filter(|value| value.is_finite());
+        let values = solved.get_solution().columns().to_vec();
+        if values.len() != columns.len() {
+            return Err(failed("a solution of another size"));
+        }
+        Ok(Solved {
+            values,
+            status,
+            bound: number(c"mip_dual_bound"),
+            nodes: nodes(&solved),
+            // SAFETY: the pointer is that of a live HiGHS model, which the call only reads.
+            seconds: Some(unsafe { highs_sys::Highs_getRunTime(solved.as_ptr()) }),
+        })
+    }
+}
+
+/// Nodes of the search tree, which `highs` does not read since the figure has 64 bits.
+fn nodes(solved: &SolvedModel) -> Option<u64> {
+    let mut count = -1_i64;
+    // SAFETY: the pointer is that of a live HiGHS model, the name ends with a zero, and the figure is of that type.
+    let read = unsafe {
+        highs_sys::Highs_getInt64InfoValue(solved.as_ptr(), c"mip_node_count".as_ptr(), &raw mut count)
+    };
+    if read == highs_sys::STATUS_OK { count.try_into().ok() } else { None }
+}
+
+fn set_options(model: &mut Model, limits: &Limits) -> Result<(), SolveError> {
+    model.try_set_option("output_flag", false).map_err(failed)?;
+    model.try_set_option("log_to_console", false).map_err(failed)?;
+    model.try_set_option("time_limit", limits.seconds).map_err(failed)?;
+    model.try_set_option("mip_rel_gap", limits.gap).map_err(failed)?;
+    model.try_set_option("mip_abs_gap", 1e-9).map_err(failed)?;
+    model.try_set_option("threads", 1).map_err(failed)?;
+    if let Some(nodes) = limits.nodes {
+        model.try_set_option("mip_max_nodes", i32::try_from(nodes).unwrap_or(i32::MAX)).map_err(failed)?;
+    }
+    if let Some(log) = &limits.log {
+        model.try_set_option("output_flag", true).map_err(failed)?;
+        model.try_set_option("log_file", log.display().to_string().as_str()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn failed(message: impl std::fmt::Debug) -> SolveError {
+    SolveError::Failed { message: format!("{message:?}") }
+}

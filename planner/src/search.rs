@@ -1,0 +1,300 @@
+//! From question to answer: templates, program, solver, placement, and how good it is proven to be.
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{
+    Limits, ModelPlacement, Objective, Packing, Placement, Problem, Route, RouteStage, Rules, SolveError,
+    Solver, Status,
+    formulation::Formulation,
+    infeasible::{self, Infeasible},
+    solver::Solved,
+    template::{Template, templates},
+};
+
+/// A placement with what is known of its worth.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    /// How every model runs.
+    pub placement: Placement,
+    /// What is known of it.
+    pub proof: Proof,
+}
+
+/// How good a placement is proven to be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Proof {
+    /// What the placement is worth; see [`Placement::value`].
+    pub value: f64,
+    /// What no placement exceeds (or, of devices and cost, falls below), where the solver says so.
+    pub bound: Option<f64>,
+    /// How the search ended.
+    pub status: Status,
+    /// On the solver's clock; without the making of templates and program.
+    pub seconds: Option<f64>,
+    /// Nodes of the search tree.
+    pub nodes: Option<u64>,
+    /// Templates that were worth a column, over all models.
+    pub templates: usize,
+    /// Columns of the program.
+    pub columns: usize,
+    /// Rows of the program.
+    pub rows: usize,
+}
+
+impl Proof {
+    /// The difference between bound and value, relative to the value.
+    pub fn gap(&self) -> Option<f64> {
+        let bound = self.bound?;
+        Some(if self.value == bound { 0.0 } else { (bound - self.value).abs() / self.value.abs() })
+    }
+}
+
+/// A question that has no answer, or none yet.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum PlanningError {
+    /// Nothing can be placed as asked.
+    #[error(transparent)]
+    Infeasible(#[from] Infeasible),
+    /// The solver gave nothing.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
+}
+
+/// The best placement that the solver finds within the limits.
+///
+/// Where no arrivals are known, those of uncut models are found first, since they say how long a batch takes to fill.
+///
+/// # Errors
+/// Where a model cannot meet its deadline, or the devices cannot carry the demands, with what would help.
+pub fn plan(problem: &Problem, solver: &dyn Solver, limits: &Limits) -> Result<Answer, PlanningError> {
+    let problem = &with_arrivals(problem, solver, limits)?;
+    let templates = all_templates(problem)?;
+    match easier_first(problem, &templates, solver, limits) {
+        None => best_over(problem, &templates, None, solver, limits),
+        Some(start) => {
+            let rest = Limits { seconds: limits.seconds * 2.0 / 3.0, ..limits.clone() };
+            best_over(problem, &templates, Some(&start), solver, &rest)
+        }
+    }
+}
+
+/// With three stages and more there are thousands of templates. A third of the time goes to an easier question whose plans are
+/// plans for this one too, and the search begins from what is found: where fractions are summed up, the same question on
+/// whole devices, and on whole devices the same with two stages.
+fn easier_first(
+    problem: &Problem,
+    templates: &[Vec<Template>],
+    solver: &dyn Solver,
+    limits: &Limits,
+) -> Option<Counts> {
+    let rules = problem.rules();
+    if rules.one_route_per_sequence || templates.iter().flatten().all(|template| template.stages.len() <= 2) {
+        return None;
+    }
+    let stages = if rules.packing == Packing::Summed { rules.stages } else { 2 };
+    let easier = problem.with_rules(Rules { stages, packing: Packing::WholeDevices, ..rules.clone() });
+    let few = all_templates(&easier).ok()?;
+    let limits = Limits { seconds: limits.seconds / 3.0, gap: limits.gap.max(1e-3), ..limits.clone() };
+    let mut formulation = Formulation::new(&easier, &few);
+    let program = std::mem::take(&mut formulation.program);
+    let solved = solver.solve(program, &limits).ok()?;
+    let found = Counts::of(&formulation, &solved);
+    let mut start = Counts::none(templates);
+    for (model, of_model) in few.iter().enumerate() {
+        for (t, template) in of_model.iter().enumerate().filter(|(t, _)| found.rates[model][*t] > 0.0) {
+            let place = templates[model].iter().position(|known| known.same_work(template))?;
+            start.rates[model][place] = found.rates[model][t];
+            for (d, stage) in template.stages.iter().enumerate() {
+                let parts = if rules.packing == Packing::Summed { stage.slices } else { 1 };
+                start.counts[model][place][d] = found.counts[model][t][d] * f64::from(parts);
+            }
+        }
+    }
+    Some(start)
+}
+
+/// The question with arrivals: where demands do not say, what the models do uncut, without waiting for batches (artefact of
+/// PPipe; notes §3.2). Where some model cannot run uncut in time, batches take no time to fill only if they are of one.
+pub fn with_arrivals(
+    problem: &Problem,
+    solver: &dyn Solver,
+    limits: &Limits,
+) -> Result<Problem, PlanningError> {
+    if problem.arrivals_per_s().is_some() {
+        return Ok(problem.clone());
+    }
+    let uncut = problem.with_rules(problem.rules().uncut()).with_objective(Objective::MaxMin);
+    let rates = match all_templates(&uncut) {
+        Ok(templates) => match best_over(&uncut, &templates, None, solver, limits) {
+            Ok(answer) => answer.placement.models.iter().map(|model| model.rate_per_s).collect(),
+            Err(PlanningError::Infeasible(_)) => vec![0.0; problem.demands().len()],
+            Err(error) => return Err(error),
+        },
+        Err(_) => vec![0.0; problem.demands().len()],
+    };
+    Ok(problem.with_arrivals(rates))
+}
+
+/// The templates of every model.
+pub(crate) fn all_templates(problem: &Problem) -> Result<Vec<Vec<Template>>, Infeasible> {
+    let mut all = Vec::with_capacity(problem.demands().len());
+    for model in 0..problem.demands().len() {
+        let found = templates(problem, model);
+        if found.is_empty() {
+            return Err(infeasible::too_slow(problem, model));
+        }
+        all.push(found);
+    }
+    Ok(all)
+}
+
+/// The best placement over these templates; `start` has a count per model, template and stage.
+pub(crate) fn best_over(
+    problem: &Problem,
+    templates: &[Vec<Template>],
+    start: Option<&Counts>,
+    solver: &dyn Solver,
+    limits: &Limits,
+) -> Result<Answer, PlanningError> {
+    let mut first = Formulation::new(problem, templates);
+    let (columns, rows) = (first.program.columns.len(), first.program.rows.len());
+    if let Some(start) = start {
+        first.program.start = Some(first.start(&start.rates, &start.counts));
+    }
+    let program = std::mem::take(&mut first.program);
+    let solved = solver.solve(program, limits).map_err(|error| match error {
+        SolveError::Infeasible => infeasible::too_few(problem, templates, solver, limits),
+        other => other.into(),
+    })?;
+    let mut counts = Counts::of(&first, &solved);
+    if first.z.is_some() {
+        counts = with_surplus(problem, templates, counts, solver, limits);
+    }
+    let placement = counts.placement(problem, templates);
+    let sign = if first.z.is_some() { 1.0 } else { -1.0 };
+    let proof = Proof {
+        value: placement.value(problem),
+        bound: solved.bound.map(|bound| sign * bound),
+        status: solved.status,
+        seconds: solved.seconds,
+        nodes: solved.nodes,
+        templates: templates.iter().map(Vec::len).sum(),
+        columns,
+        rows,
+    };
+    Ok(Answer { placement, proof })
+}
+
+/// Lexicographic: of the placements whose least share is as great, one with the greatest sum. It adds nothing to the proof,
+/// so a tenth of the time will do, and without a result the first placement stands.
+fn with_surplus(
+    problem: &Problem,
+    templates: &[Vec<Template>],
+    counts: Counts,
+    solver: &dyn Solver,
+    limits: &Limits,
+) -> Counts {
+    let second = Formulation::new(problem, templates);
+    let start = second.start(&counts.rates, &counts.counts);
+    let Some(z) = second.z.map(|z| start[z.at]) else { return counts };
+    let mut second = second.then_surplus(z * (1.0 - 1e-7));
+    second.program.start = Some(start);
+    let program = std::mem::take(&mut second.program);
+    let limits = Limits { seconds: (limits.seconds / 10.0).min(2.0), ..limits.clone() };
+    match solver.solve(program, &limits) {
+        Ok(solved) => Counts::of(&second, &solved),
+        Err(_) => counts,
+    }
+}
+
+/// Rates and counts per model, template and stage.
+#[derive(Clone, Debug)]
+pub(crate) struct Counts {
+    pub rates: Vec<Vec<f64>>,
+    pub counts: Vec<Vec<Vec<f64>>>,
+}
+
+impl Counts {
+    pub fn none(templates: &[Vec<Template>]) -> Self {
+        let counts = |t: &Vec<Template>| t.iter().map(|t| vec![0.0; t.stages.len()]).collect();
+        Self {
+            rates: templates.iter().map(|t| vec![0.0; t.len()]).collect(),
+            counts: templates.iter().map(counts).collect(),
+        }
+    }
+
+    /// A solution with counts made whole: solvers are exact to about 10⁻⁶.
+    pub fn of(formulation: &Formulation<'_>, solved: &Solved) -> Self {
+        let value = |at: usize| solved.values[at];
+        let rates = formulation.x.iter().map(|x| x.iter().map(|x| value(x.at).max(0.0)).collect()).collect();
+        let of_stages = |n: &Vec<crate::solver::Column>| n.iter().map(|n| value(n.at).round()).collect();
+        let counts = formulation.n.iter().map(|n| n.iter().map(of_stages).collect()).collect();
+        Self { rates, counts }
+    }
+
+    /// Routes with no more devices than their rate needs, and the rate that their devices give.
+    pub fn placement(&self, problem: &Problem, templates: &[Vec<Template>]) -> Placement {
+        let mut models = Vec::with_capacity(templates.len());
+        for (model, of_model) in templates.iter().enumerate() {
+            let mut routes: Vec<Route> = Vec::new();
+            for (t, template) in of_model.iter().enumerate() {
+                let rate = self.rates[model][t];
+                if rate > 1e-6 {
+                    routes.extend(route(problem, model, template, &self.counts[model][t], rate));
+                }
+            }
+            routes.sort_by(|a, b| b.rate_per_s.total_cmp(&a.rate_per_s));
+            models.push(ModelPlacement {
+                model: problem.demands()[model].model.clone(),
+                rate_per_s: routes.iter().map(|route| route.rate_per_s).sum(),
+                routes,
+            });
+        }
+        Placement { models }
+    }
+}
+
+/// A route of a template; `None` where a stage has no device.
+pub(crate) fn route(
+    problem: &Problem,
+    model: usize,
+    template: &Template,
+    counts: &[f64],
+    rate_per_s: f64,
+) -> Option<Route> {
+    let per_count = |slices: u32| match problem.rules().packing {
+        Packing::Summed => 1,
+        Packing::WholeDevices => slices,
+    };
+    let capped = problem.demands()[model].at_most_per_s.is_some();
+    let capacities =
+        template.stages.iter().zip(counts).map(|(s, n)| s.rate_per_s * n * f64::from(per_count(s.slices)));
+    let most_per_s = capacities.fold(f64::INFINITY, f64::min);
+    let rate_per_s = if capped { rate_per_s.min(most_per_s) } else { most_per_s };
+    if rate_per_s <= 0.0 {
+        return None;
+    }
+    let stages = template.stages.iter().map(|stage| {
+        let of_count = per_count(stage.slices);
+        let units = (rate_per_s / (stage.rate_per_s * f64::from(of_count)) - 1e-9).ceil().max(1.0);
+        RouteStage {
+            first_block: stage.first,
+            end_block: stage.end,
+            kind: problem.cluster().kinds()[stage.kind].name.clone(),
+            slices: stage.slices,
+            batch: stage.batch,
+            count: units as u32 * of_count,
+            latency_us: stage.latency_us,
+            transfer_us: stage.transfer_us,
+            whole_latency: stage.whole,
+        }
+    });
+    let batch = template.stages.last().map_or(1, |stage| stage.batch);
+    Some(Route {
+        rate_per_s,
+        latency_us: template.latency_us,
+        build_us: problem.build_us(model, batch),
+        stages: stages.collect(),
+    })
+}

@@ -1,0 +1,223 @@
+//! Completion: what may still come, so that order can be promised.
+//!
+//! An *epoch* is a run of consecutive records of one source: those that it brought in one step. For each operator that asks
+//! for completion (`ordered`), every epoch counts the records made of it that can still reach that operator. Like a loop or
+//! a scope, this is decided by where a record is: it stops counting on the edge from which there is no way to the operator.
+//! An epoch is complete when what still counts has arrived there, and the operator's *frontier* is the longest run of
+//! complete epochs. A record made of several epochs of a source holds the lowest open and is complete with the highest.
+//!
+//! A source brings no more while [`OPEN_EPOCHS`] epochs have a record that can move. Rows parked in a join cannot (they wait
+//! for what the source may still bring), nor can those that wait for their turn.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+
+use crate::{record::Trail, waker::Waker};
+
+/// Epochs with records that can move, at most, per source and operator that asks for completion.
+pub const OPEN_EPOCHS: usize = 64;
+
+/// A run of consecutive records of one source.
+#[derive(Debug)]
+pub struct Epoch {
+    pub(crate) source: u32,
+    pub(crate) number: u64,
+    counts: Box<[Counts]>,
+}
+
+/// Of one epoch, for one operator that asks for completion.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Records that can reach it, or are there.
+    live: AtomicI64,
+    /// Of these, the ones that are there and wait for their turn.
+    arrived: AtomicI64,
+    /// Of these, the ones parked in joins.
+    parked: AtomicI64,
+}
+
+impl Counts {
+    fn is_complete(&self) -> bool {
+        // What has arrived is part of what lives: it is counted later and given back sooner.
+        self.arrived.load(Ordering::Acquire) >= self.live.load(Ordering::Acquire)
+    }
+
+    fn can_move(&self) -> bool {
+        let still = self.arrived.load(Ordering::Acquire) + self.parked.load(Ordering::Acquire);
+        self.live.load(Ordering::Acquire) > still
+    }
+}
+
+/// The epochs of one source that a record was made of.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// Held open by the record.
+    pub(crate) lowest: Arc<Epoch>,
+    /// The record is complete when this one is.
+    pub(crate) highest: Arc<Epoch>,
+}
+
+impl Trail {
+    /// Was made of what `other` was made of too.
+    pub(crate) fn add_epochs(&mut self, other: &Trail) {
+        for span in &other.epochs {
+            match self.epochs.iter_mut().find(|mine| mine.lowest.source == span.lowest.source) {
+                None => self.epochs.push(span.clone()),
+                Some(mine) => {
+                    if span.lowest.number < mine.lowest.number {
+                        mine.lowest = Arc::clone(&span.lowest);
+                    }
+                    if span.highest.number > mine.highest.number {
+                        mine.highest = Arc::clone(&span.highest);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Who asks for completion, and what each source has brought.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    targets: Vec<Arc<Waker>>,
+    sources: HashMap<u32, Progress>,
+    most_open: usize,
+}
+
+/// Of one source.
+#[derive(Debug)]
+struct Progress {
+    waker: Arc<Waker>,
+    /// Who can be reached from it.
+    targets: Vec<u32>,
+    next: AtomicU64,
+    open: Mutex<VecDeque<Arc<Epoch>>>,
+}
+
+/// Something that a count of an epoch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moves {
+    /// One more record can reach the operator.
+    More,
+    /// One no longer can.
+    Less,
+    /// It is parked in a join.
+    Parks,
+    /// It is no longer.
+    Unparks,
+    /// It has arrived.
+    Arrives,
+    /// It is about to go on.
+    Goes,
+}
+
+impl Progress {
+    /// The epochs from the first on that is not complete for everybody.
+    fn open_epochs(&self) -> MutexGuard<'_, VecDeque<Arc<Epoch>>> {
+        let mut open = self.open.lock();
+        while open.front().is_some_and(|epoch| epoch.counts.iter().all(Counts::is_complete)) {
+            open.pop_front();
+        }
+        open
+    }
+}
+
+impl Board {
+    /// For these operators, and these sources with the operators that each can reach.
+    pub fn new(
+        targets: Vec<Arc<Waker>>,
+        sources: impl IntoIterator<Item = (u32, Arc<Waker>, Vec<u32>)>,
+        most_open: usize,
+    ) -> Self {
+        let progress = |(id, waker, targets)| {
+            (id, Progress { waker, targets, next: AtomicU64::new(0), open: Mutex::default() })
+        };
+        Self { targets, sources: sources.into_iter().map(progress).collect(), most_open: most_open.max(1) }
+    }
+
+    /// The source brings `count` records: their epoch, if anybody asks for completion.
+    pub fn enter(&self, source: u32, count: usize) -> Option<Span> {
+        let progress = self.sources.get(&source).filter(|progress| !progress.targets.is_empty())?;
+        let counts = self.targets.iter().map(|_| Counts::default()).collect();
+        let number = progress.next.load(Ordering::Acquire);
+        let epoch = Arc::new(Epoch { source, number, counts });
+        for &target in &progress.targets {
+            epoch.counts[target as usize].live.store(count as i64, Ordering::Release);
+        }
+        progress.open.lock().push_back(Arc::clone(&epoch));
+        progress.next.store(number + 1, Ordering::Release);
+        Some(Span { lowest: Arc::clone(&epoch), highest: epoch })
+    }
+
+    /// Whether the source may bring more; if not, it is woken when it may.
+    pub fn may_enter(&self, source: u32) -> bool {
+        let Some(progress) = self.sources.get(&source) else { return true };
+        let open = progress.open_epochs();
+        let moving = |epoch: &&Arc<Epoch>| epoch.counts.iter().any(Counts::can_move);
+        open.iter().filter(moving).count() < self.most_open
+    }
+
+    /// Changes what an epoch counts for `targets`, and wakes whoever can go on because of it.
+    pub fn count(&self, epoch: &Arc<Epoch>, targets: &[u32], moves: Moves) {
+        for &target in targets {
+            let counts = &epoch.counts[target as usize];
+            let (counter, by) = match moves {
+                Moves::More => (&counts.live, 1),
+                Moves::Less => (&counts.live, -1),
+                Moves::Parks => (&counts.parked, 1),
+                Moves::Unparks => (&counts.parked, -1),
+                Moves::Arrives => (&counts.arrived, 1),
+                Moves::Goes => (&counts.arrived, -1),
+            };
+            counter.fetch_add(by, Ordering::AcqRel);
+            if matches!(moves, Moves::More | Moves::Unparks | Moves::Goes) {
+                continue;
+            }
+            if counts.is_complete() {
+                self.targets[target as usize].wake();
+            }
+            if !counts.can_move()
+                && let Some(progress) = self.sources.get(&epoch.source)
+            {
+                progress.waker.wake();
+            }
+        }
+    }
+
+    /// For `target`, the first epoch of `source` that is not complete.
+    fn frontier(&self, target: u32, source: u32) -> u64 {
+        let Some(progress) = self.sources.get(&source) else { return u64::MAX };
+        // Read first: an epoch that comes after is not complete.
+        let next = progress.next.load(Ordering::Acquire);
+        let open = progress.open_epochs();
+        let first = open.iter().find(|epoch| !epoch.counts[target as usize].is_complete());
+        first.map_or(next, |epoch| epoch.number)
+    }
+
+    /// The frontier of every source, for `target`.
+    pub fn frontiers(&self, target: u32) -> Frontiers {
+        Frontiers(self.sources.keys().map(|&source| (source, self.frontier(target, source))).collect())
+    }
+}
+
+/// Per source, the first epoch that is not complete.
+#[derive(Debug)]
+pub struct Frontiers(SmallVec<[(u32, u64); 2]>);
+
+impl Frontiers {
+    /// Whether everything that the record was made of is complete.
+    pub fn include(&self, trail: &Trail) -> bool {
+        trail.epochs.iter().all(|span| {
+            let highest = &span.highest;
+            self.0.iter().all(|(source, first)| *source != highest.source || highest.number < *first)
+        })
+    }
+}
