@@ -261,7 +261,7 @@ mod tests {
             if self.0 == RECORDS {
                 return false;
             }
-            let ids = cx.enter(self.0, 1);
+            let (ids, _) = cx.enter(self.0, 1);
             out.put(Batch::of_source(vec![self.0], ids), cx);
             self.0 += 1;
             true

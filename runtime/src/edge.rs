@@ -12,7 +12,6 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
     loops::Loop,
     record::{RecordId, Trail},
     regions::Crossing,
+    sync::{Mutex, Rule, holds},
     view::{EdgeSnapshot, EdgeView},
     waker::Waker,
 };
@@ -154,7 +154,7 @@ impl<T: Data> Edge<T> {
             queue.wanted = false;
         }
         drop(queue);
-        if wake {
+        if wake && holds(Rule::RoomWakes) {
             self.producer.wake();
         }
         Some(front)
@@ -173,7 +173,9 @@ impl<T: Data> Edge<T> {
     /// No more will come.
     pub(crate) fn close(&self) {
         self.queue.lock().closed = true;
-        self.consumer.wake();
+        if holds(Rule::ClosingWakes) {
+            self.consumer.wake();
+        }
     }
 
     /// Whether it holds nothing and nothing more will come.

@@ -34,6 +34,8 @@ pub mod feed;
 pub mod graph;
 pub mod guard;
 pub mod image;
+#[cfg(test)]
+mod interleavings;
 pub mod loops;
 mod node;
 pub mod observer;
@@ -49,6 +51,7 @@ pub mod schedule;
 pub mod scope;
 pub mod serve;
 mod shared;
+mod sync;
 pub mod tensor;
 pub mod view;
 pub mod waker;

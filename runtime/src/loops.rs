@@ -13,9 +13,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use parking_lot::Mutex;
-
-use crate::{rules::Rules, view::LoopSnapshot, waker::Waker};
+use crate::{
+    rules::Rules,
+    sync::{Mutex, Rule, holds},
+    view::LoopSnapshot,
+    waker::Waker,
+};
 
 /// Permits of a loop unless it is told otherwise.
 pub const DEFAULT_PERMITS: usize = 4096;
@@ -154,15 +157,21 @@ impl Loop {
             if state.used < self.permits {
                 let starved = (0..state.overflow.len()).filter(|&m| state.overflow[m] > 0);
                 wake.extend(starved);
+                let mut rule = Rule::PermitsWakeOverflow;
                 if wake.is_empty() {
                     wake.append(&mut state.waiting);
+                    rule = Rule::PermitsWakeIngress;
+                }
+                if !holds(rule) {
+                    wake.clear();
                 }
             }
             let quiet = state.open_inputs == 0
                 && state.used == 0
                 && state.overflow.iter().chain(&state.notices).all(|&n| n == 0);
             if quiet && !state.closed && state.flushing.is_none() {
-                match state.parked.iter().position(|&n| n > 0) {
+                let parked = state.parked.iter().position(|&n| n > 0);
+                match parked.filter(|_| holds(Rule::ParkedRowsAreFlushed)) {
                     Some(next) => {
                         state.flushing = Some(next);
                         wake.push(next);

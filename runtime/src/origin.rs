@@ -12,13 +12,9 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::{
@@ -26,6 +22,7 @@ use crate::{
     operator::NodeCore,
     record::{FeedbackId, RecordId, Root, Tag, Trail},
     shared::Shared,
+    sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex},
 };
 
 /// A record as it first came to a point from which it may be revised.

@@ -1,13 +1,14 @@
 //! How an actor learns that there is something to do.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use parking_lot::RwLock;
 use ractor::ActorRef;
 use tokio::sync::Notify;
+
+use crate::sync::AtomicBool;
+#[cfg(test)]
+use crate::sync::Mailbox;
 
 /// The one message of a node's actor: look for work.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ pub struct Waker {
 enum Target {
     Actor(ActorRef<Work>),
     Task(Arc<Notify>),
+    #[cfg(test)]
+    Thread(Arc<Mailbox>),
 }
 
 impl Waker {
@@ -39,12 +42,19 @@ impl Waker {
         if self.pending.swap(true, Ordering::AcqRel) {
             return;
         }
-        match &*self.target.read() {
+        let target = self.target.read();
+        match &*target {
             Some(Target::Actor(actor)) => {
                 // An actor that has ended needs no waking; one that takes its place looks for work first of all.
                 let _ = actor.cast(Work);
             }
             Some(Target::Task(woken)) => woken.notify_one(),
+            #[cfg(test)]
+            Some(Target::Thread(mailbox)) => {
+                let mailbox = Arc::clone(mailbox);
+                drop(target);
+                mailbox.post();
+            }
             None => {}
         }
     }
@@ -55,6 +65,11 @@ impl Waker {
 
     pub(crate) fn attach_task(&self, woken: Arc<Notify>) {
         self.attach_to(Target::Task(woken));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn attach_thread(&self, mailbox: Arc<Mailbox>) {
+        self.attach_to(Target::Thread(mailbox));
     }
 
     fn attach_to(&self, target: Target) {
@@ -76,9 +91,9 @@ impl Waker {
         self.pending.load(Ordering::Acquire)
     }
 
+    /// The actor is about to step. Whoever files something from now on asks for another step; what was filed by those who
+    /// asked in vain before is seen by this one, since this reads what they wrote.
     pub(crate) fn taken(&self) {
-        self.pending.store(false, Ordering::Release);
-        // Whoever filed something before this saw `pending`; what it filed must be seen by the step that follows.
-        std::sync::atomic::fence(Ordering::SeqCst);
+        self.pending.swap(false, Ordering::AcqRel);
     }
 }
