@@ -3,7 +3,7 @@
 #   NAME=…   names a benchmark, or the folder of a new workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo account-numbers new page test bench ci fmt clippy doc audit soak-concurrency
+.PHONY: help demo account-numbers new page test bench ci fmt clippy doc audit soak-concurrency soak-graphs
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ doc: ## the API's documentation, into target/doc; a warning is an error
 	@scripts/setup-highs.sh
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-audit: soak-concurrency ## what takes too long for each change: soaks; licences, advisories and sources of all dependencies
+audit: soak-concurrency soak-graphs ## what takes too long for each change: soaks; licences, advisories and sources of all dependencies
 	@scripts/audit.sh
+
+soak-graphs: ## 200,000 random workflows under three random schedules each, against an oracle; `make test` tries 1,000
+	PROPTEST_CASES=100000 cargo test -p eddyline --test random_graphs allows
 
 soak-concurrency: ## 260,000 orders in which actors may take turns; `make test` tries some thousand
 	INTERLEAVINGS=10000 cargo test --lib interleavings::holds -- --nocapture
