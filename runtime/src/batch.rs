@@ -125,6 +125,11 @@ impl<T> Batch<T> {
         &self.trails
     }
 
+    /// The same, to be changed.
+    pub(crate) fn trails_mut(&mut self) -> &mut [Option<Arc<Trail>>] {
+        &mut self.trails
+    }
+
     /// Takes the batch apart: values, and the rows' identities.
     pub fn into_parts(self) -> (Vec<T>, Tags) {
         (self.values, Tags { ids: self.ids, trails: self.trails })

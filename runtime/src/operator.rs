@@ -233,6 +233,9 @@ impl Cx<'_> {
         if let (Some(scope), Some(trail)) = (family, tag.trail.as_deref()) {
             scope.family.gone(scope.place, Some(fate), trail);
         }
+        if let Some((left, trail)) = tag.trail.as_deref().and_then(|t| Some((t.returning.as_ref()?, t))) {
+            left.family.gone(left.place, None, trail);
+        }
     }
 
     fn count_end(&mut self, tag: &Tag, fate: Fate, fault: Option<u64>) {
@@ -368,6 +371,11 @@ impl Cx<'_> {
         let Some(mark) = trail.and_then(|t| t.marks.iter().rev().find(|mark| mark.point() == point)).cloned()
         else {
             // It came into the loop behind the point.
+            if trail.is_some_and(|trail| trail.returning.is_some())
+                && let Some(left) = judged.trail_mut().returning.take()
+            {
+                left.family.gone(left.place, None, judged.trail_mut());
+            }
             self.enter_point(&mut judged, point);
             return Some(judged);
         };
@@ -412,8 +420,8 @@ impl Cx<'_> {
         self.count_epochs(trail, &self.node.regions.targets, Moves::More);
     }
 
-    /// A record goes over an edge on which it leaves a region.
-    pub(crate) fn cross(&mut self, trail: &Trail, crossing: &Crossing) {
+    /// A record goes over an edge on which it leaves a region. On its way back it leaves its family only at the end.
+    pub(crate) fn cross(&mut self, trail: &mut Arc<Trail>, crossing: &Crossing, back: bool) {
         if crossing.from.loop_ != crossing.to.loop_ {
             for mark in self.own_marks(trail) {
                 mark.origin.less(self.shared);
@@ -426,7 +434,12 @@ impl Cx<'_> {
             if let Some(new) = new {
                 new.family.more(1);
             }
-            old.family.gone(old.place, None, trail);
+            if back {
+                let old = old.clone();
+                Arc::make_mut(trail).returning = Some(old);
+            } else {
+                old.family.gone(old.place, None, trail);
+            }
         }
         if crossing.from.targets != crossing.to.targets {
             let left = |target: &&u32| !crossing.to.targets.contains(target);

@@ -298,8 +298,9 @@ impl<T: Data> Outlet<T> {
 impl<T: Data> Way<T> {
     fn file(&mut self, mut batch: Batch<T>, cx: &mut Cx<'_>) {
         if let Some(crossing) = self.edge.crossing() {
-            for trail in batch.trails().iter().flatten() {
-                cx.cross(trail, crossing);
+            let back = self.edge.is_back();
+            for trail in batch.trails_mut().iter_mut().flatten() {
+                cx.cross(trail, crossing, back);
             }
         }
         while batch.len() > MAX_ROWS {

@@ -68,6 +68,9 @@ pub struct Trail {
     pub rounds: SmallVec<[(FeedbackId, u32); 1]>,
     /// The scatters that it is inside of, outermost first.
     pub scopes: SmallVec<[Membership; 1]>,
+    /// The family that it left when it was sent back: it counts there until it has come to its feedback, so that no gather
+    /// makes a whole of what is about to be withdrawn.
+    pub returning: Option<Membership>,
     /// What it was made of that may be, or might have been, revised: at most one mark per origin.
     pub marks: SmallVec<[Mark; 1]>,
     /// The epochs that it was made of, where somebody asks for order.

@@ -46,6 +46,13 @@ pub fn graphs() -> Vec<(&'static str, Vec<Op>)> {
         ("a part that leaves its scope", vec![Op::Scatter(20, vec![Op::Aside(vec![Op::Map(21)])])]),
         ("a loop inside of a scope", vec![Op::Scatter(22, vec![judged_aside(), loop_of(vec![])])]),
         (
+            "no whole is made of parts of which one is on its way back",
+            vec![loop_of(vec![
+                Op::Judge(71, 9),
+                loop_of(vec![Op::FlatMap(190), Op::Scatter(790, vec![Op::Judge(791, 0)])]),
+            ])],
+        ),
+        (
             "parents wait at a gather for parts that wait for their turn",
             vec![
                 Op::Join(vec![Op::Map(53), Op::Scatter(203, vec![Op::Judge(249, 0)])]),
