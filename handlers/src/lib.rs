@@ -7,13 +7,16 @@
 //! |---|---|
 //! | what can be said of a record | [`Verdict`] |
 //! | who says it, and what it sees | [`Handler`], [`Seen`] |
+//! | what it was made of, and how to revise that | [`Ancestors`], [`Ancestor`] |
 //! | ready-made parts | [`check_digit`] |
 //! | trying one out | [`testing`] |
 
+mod ancestors;
 pub mod check_digit;
 mod handler;
 pub mod testing;
 mod verdict;
 
+pub use ancestors::{Ancestor, Ancestors};
 pub use handler::{FnHandler, Handler, Seen, by};
 pub use verdict::{NoLoop, Verdict};

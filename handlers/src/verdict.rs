@@ -1,5 +1,7 @@
 //! What can be said of a record.
 
+use crate::Ancestor;
+
 /// The retry value of a handler that has no loop to send records back to. It has no values, so
 /// [`Verdict::Retry`] cannot be made where there is no feedback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,14 @@ pub enum Verdict<T, R = NoLoop> {
     /// It goes back to the feedback point with this value and spends one of its rounds there. Where no rounds are left it
     /// ends in quarantine with the reason "rounds spent".
     Retry(R),
+    /// What it was made of is to be this value: all that was made of it is withdrawn, this record too, and made again. Spends
+    /// a round like a retry. See [`Ancestors`](crate::Ancestors).
+    Revise(Ancestor<R>, R),
+    /// Beside what it was made of there is to be this value too; it goes on as it is. What is added has one round less than it, and
+    /// is taken back if it is. Where no rounds are left, what would be added goes into quarantine.
+    Append(Ancestor<R>, R),
+    /// What it was made of is not to be: all that was made of it is withdrawn, this record too. It ends as dropped.
+    Delete(Ancestor<R>),
     /// It goes on as these; none at all ends it as dropped.
     Split(Vec<T>),
     /// It ends in quarantine, where it is kept with this reason.

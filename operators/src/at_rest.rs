@@ -9,7 +9,7 @@ use eddyline_runtime::{
     clock::Moment,
     fate::Fate,
     operator::{Cx, Holding, Operator},
-    origin::{Change, Notice, Standing},
+    origin::{Change, Mark, Notice, Standing},
     ports::Inlet,
     record::{RecordId, Tag, Trail},
 };
@@ -32,12 +32,24 @@ impl<K> Default for ByOrigin<K> {
 
 impl<K: Clone> ByOrigin<K> {
     /// Remembers a row under each origin that is open. Call it after [`Cx::hold`].
-    pub fn add(&mut self, tag: &Tag, row: K) {
+    ///
+    /// Says whether there is one. There may be none any more: the last may have been settled since the row was held, and nobody
+    /// will be told of the row again.
+    pub fn add(&mut self, tag: &Tag, row: K) -> bool {
+        let mut any = false;
         for mark in tag.trail.iter().flat_map(|trail| &trail.marks) {
-            if mark.standing() != Standing::Final {
-                self.0.entry(mark.origin()).or_default().push((mark.version(), row.clone()));
-            }
+            any |= self.add_mark(mark, row.clone());
         }
+        any
+    }
+
+    /// Remembers a row under one origin, if it is open. Call it after [`Cx::hold_marks`].
+    pub fn add_mark(&mut self, mark: &Mark, row: K) -> bool {
+        let is_open = mark.standing() != Standing::Final;
+        if is_open {
+            self.0.entry(mark.origin()).or_default().push((mark.version(), row));
+        }
+        is_open
     }
 
     /// The rows made from older versions of what a new row was made of.
@@ -97,9 +109,12 @@ impl<T> UntilFinal<T> {
                 Standing::Withdrawn => cx.end(&tag, Fate::Withdrawn),
                 _ if cx.is_final_but_for_its_loop(&tag) => on.push(value, tag),
                 _ => {
-                    self.by_origin.add(&tag, self.next);
-                    self.rows.insert(self.next, (value, tag));
-                    self.next += 1;
+                    if self.by_origin.add(&tag, self.next) {
+                        self.rows.insert(self.next, (value, tag));
+                        self.next += 1;
+                    } else {
+                        on.push(value, tag);
+                    }
                 }
             }
         }

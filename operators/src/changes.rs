@@ -168,11 +168,10 @@ impl<T: Data, F: FnMut(Change<T>) + Send + 'static> Changes<T, F> {
         if !self.tell(Change::Add { row, value: value.clone() }, &tag, cx) {
             return;
         }
-        if standing == Standing::Final {
-            self.finish(row, &tag, cx);
-        } else {
-            self.by_origin.add(&tag, row);
+        if standing == Standing::Provisional && self.by_origin.add(&tag, row) {
             self.rows.insert(row, (value, tag));
+        } else {
+            self.finish(row, &tag, cx);
         }
     }
 

@@ -24,6 +24,12 @@ impl Rounds {
     pub(crate) fn limit(self) -> u32 {
         self.0
     }
+
+    /// For the page.
+    pub(crate) fn note(self) -> String {
+        let times = if self.0 == 1 { "round" } else { "rounds" };
+        format!("at most {} {times}", self.0)
+    }
 }
 
 /// The only key to a feedback point: whoever holds it may send records of type `T` back there.
@@ -46,8 +52,7 @@ impl<T: Data> Stream<T> {
     pub fn feedback(self, name: &str, rounds: Rounds) -> (Stream<T>, Feedback<T>) {
         let graph = self.graph.clone();
         let mut spec = named_spec("feedback", Role::Feedback, name);
-        let times = if rounds.0 == 1 { "round" } else { "rounds" };
-        spec.notes.push(format!("at most {} {times}", rounds.0));
+        spec.notes.push(rounds.note());
         let node = graph.add(spec);
         let input = self.lead_to(node);
         let back = graph.input(node);
@@ -86,7 +91,7 @@ impl<T: Data> Operator for Point<T> {
             }
             Side::Right(again) => {
                 for (value, tag) in again.into_rows() {
-                    if let Some(tag) = cx.reenter_point(tag, self.id) {
+                    if let Some(tag) = cx.reenter_point(tag, self.id, None) {
                         on.push(value, tag);
                     }
                 }

@@ -1,6 +1,6 @@
 //! `handle`: judges every record, and does what the verdict says.
 
-use eddyline_handlers::{Handler, NoLoop, Seen, Verdict, by};
+use eddyline_handlers::{Ancestor, Handler, NoLoop, Seen, Verdict, by};
 use eddyline_runtime::{
     Data,
     batch::Batch,
@@ -122,8 +122,12 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
         });
         let mut counts = VerdictCounts::default();
         for (value, tag, verdict) in judged {
-            if let Some((never, ..)) = obey(value, tag, verdict, &mut on, &mut counts, cx) {
-                match never {}
+            match obey(value, tag, verdict, &mut on, &mut counts, cx) {
+                None => {}
+                Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => {
+                    match never {}
+                }
+                Some((Back::Delete(nothing), ..)) => match *nothing {},
             }
         }
         out.put(on, cx);
@@ -151,16 +155,22 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
         });
         let mut counts = VerdictCounts::default();
         for (value, tag, verdict) in judged {
-            if let Some((again, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, cx) {
-                if tag.rounds_at(self.feedback) < self.limit {
-                    counts.retried += 1;
-                    tag.trail_mut().spend_round(self.feedback);
-                    back.push(again, tag);
-                } else {
-                    counts.rejected += 1;
-                    let reason = format!("still sent back after {} rounds", self.limit);
-                    cx.fault(&tag, FaultKind::RoundsSpent, &reason, Some(&value));
-                }
+            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, cx) else {
+                continue;
+            };
+            let Back::Retry(again) = to else {
+                // The author took an ancestor from elsewhere.
+                cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
+                continue;
+            };
+            if tag.rounds_at(self.feedback) < self.limit {
+                counts.retried += 1;
+                tag.trail_mut().spend_round(self.feedback);
+                back.push(again, tag);
+            } else {
+                counts.rejected += 1;
+                let reason = format!("still sent back after {} rounds", self.limit);
+                cx.fault(&tag, FaultKind::RoundsSpent, &reason, Some(&value));
             }
         }
         retry.put(back, cx);
@@ -169,15 +179,26 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
     }
 }
 
-/// Does what a verdict says, except for a retry, which it gives back with the record.
-fn obey<T: Data, R>(
+/// Why a record is a fault whose verdict is about something else.
+pub(crate) const NOT_AN_ANCESTOR: &str = "the verdict names an ancestor that the record was not made of; take it from the ancestors that come with the record";
+
+/// What a handler sends back to where records may be revised.
+pub(crate) enum Back<R> {
+    Retry(R),
+    Revise(Ancestor<R>, R),
+    Append(Ancestor<R>, R),
+    Delete(Ancestor<R>),
+}
+
+/// Does what a verdict says, except for what it sends back, which it gives back with the record.
+pub(crate) fn obey<T: Data, R>(
     value: T,
     tag: Tag,
     verdict: Verdict<T, R>,
     on: &mut Batch<T>,
     counts: &mut VerdictCounts,
     cx: &mut Cx<'_>,
-) -> Option<(R, T, Tag)> {
+) -> Option<(Back<R>, T, Tag)> {
     counts.judged += 1;
     match verdict {
         Verdict::Pass => {
@@ -204,7 +225,10 @@ fn obey<T: Data, R>(
             counts.dropped += 1;
             cx.end(&tag, Fate::Dropped);
         }
-        Verdict::Retry(again) => return Some((again, value, tag)),
+        Verdict::Retry(again) => return Some((Back::Retry(again), value, tag)),
+        Verdict::Revise(ancestor, again) => return Some((Back::Revise(ancestor, again), value, tag)),
+        Verdict::Append(ancestor, added) => return Some((Back::Append(ancestor, added), value, tag)),
+        Verdict::Delete(ancestor) => return Some((Back::Delete(ancestor), value, tag)),
         _ => {
             counts.abstained += 1;
             on.push(value, tag);
@@ -213,12 +237,15 @@ fn obey<T: Data, R>(
     None
 }
 
-fn count(cx: &Cx<'_>, new: VerdictCounts) {
+pub(crate) fn count(cx: &Cx<'_>, new: VerdictCounts) {
     cx.count_verdicts(|all| {
         all.judged += new.judged;
         all.passed += new.passed;
         all.replaced += new.replaced;
         all.retried += new.retried;
+        all.revised += new.revised;
+        all.appended += new.appended;
+        all.deleted += new.deleted;
         all.split += new.split;
         all.rejected += new.rejected;
         all.dropped += new.dropped;

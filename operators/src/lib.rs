@@ -30,6 +30,7 @@
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
+//! | revise, delete or add to what a record was made of | [`Stream::keep`], [`Stream::handle_kept`], [`Ancestors`] |
 //! | read the results | [`Report`], [`Output`] |
 //! | place models on devices | [`Plan`], [`Workflow::placed`] |
 //! | write an operator of your own | [`Stream::apply`] and [`eddyline_runtime::operator`] |
@@ -46,9 +47,11 @@ mod csv_rows;
 mod feedback;
 mod filter;
 mod flat_map;
+mod gather;
 mod handle;
 mod inspect;
 mod join;
+mod kept;
 mod map;
 mod merge;
 mod model;
@@ -67,7 +70,7 @@ mod stream;
 mod try_map;
 mod workflow;
 
-pub use eddyline_handlers::{Handler, NoLoop, Seen, Verdict, by, check_digit, testing};
+pub use eddyline_handlers::{Ancestor, Ancestors, Handler, NoLoop, Seen, Verdict, by, check_digit, testing};
 pub use eddyline_planner::Plan;
 pub use eddyline_runtime as runtime;
 pub use eddyline_runtime::{
@@ -85,9 +88,11 @@ pub use eddyline_web_ui as web_ui;
 
 pub use changes::Change;
 pub use feedback::{Feedback, Rounds};
+pub use gather::{Child, Children};
+pub use kept::Kept;
 pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};
-pub use scatter::{Child, Children, Gather};
+pub use scatter::Gather;
 pub use stream::Stream;
 pub use workflow::Workflow;
 
@@ -96,8 +101,8 @@ pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
     pub use crate::{
-        Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, NoLoop, Output, Plan, Report,
-        Rounds, RunError, Seen, Stream, Tensor, Verdict, Workflow, by,
+        Ancestors, Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Kept, Model, NoLoop,
+        Output, Plan, Report, Rounds, RunError, Seen, Stream, Tensor, Verdict, Workflow, by,
     };
     pub use std::time::Duration;
 }

@@ -122,11 +122,17 @@ impl fmt::Display for Report {
         write_balance(f, "roots", self.roots())?;
         for (node, totals) in self.graph().nodes.iter().zip(&last.nodes) {
             if let Some(v) = totals.verdicts {
-                writeln!(
+                write!(
                     f,
                     "  handler {}: judged {}, passed {}, replaced {}, sent back {}, rejected {}, dropped {}",
                     node.name, v.judged, v.passed, v.replaced, v.retried, v.rejected, v.dropped
                 )?;
+                for (name, n) in [("revised", v.revised), ("added", v.appended), ("deleted", v.deleted)] {
+                    if n > 0 {
+                        write!(f, ", {name} {n}")?;
+                    }
+                }
+                writeln!(f)?;
             }
         }
         for (node, totals) in self.graph().nodes.iter().zip(&last.nodes) {

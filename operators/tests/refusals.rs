@@ -46,6 +46,33 @@ async fn refused_once(flow: Workflow, parts: &[&str]) {
 }
 
 #[tokio::test]
+async fn a_handler_that_is_not_behind_what_it_revises() {
+    for kept in [false, true] {
+        let flow = Workflow::new("elsewhere");
+        let (a, b) = (flow.source("a", [1]), flow.source("b", [2]));
+        if kept {
+            let (a, kept) = a.keep("point", Rounds::at_most(1));
+            a.ignore();
+            b.handle_kept("judge", &kept, |_, _| Verdict::Pass).ignore();
+        } else {
+            let (a, again) = a.feedback("point", Rounds::at_most(1));
+            a.ignore();
+            b.handle_or_retry("judge", again, |n| Verdict::Retry(*n)).ignore();
+        }
+        let what = "`judge` sends back to `point`, but nothing that passes there comes to it";
+        refused_once(flow, &["refusals.rs:", what, "judge a stream that is made of what passes there"]).await;
+    }
+}
+
+#[tokio::test]
+async fn values_that_are_kept_for_nobody() {
+    let flow = Workflow::new("nobody");
+    let (a, _kept) = flow.source("a", [1]).keep("point", Rounds::at_most(1));
+    a.ignore();
+    refused_once(flow, &["refusals.rs:", "the feedback `point` is open", "handle_kept"]).await;
+}
+
+#[tokio::test]
 async fn a_missing_file() {
     for kind in ["csv", "lines", "json_lines", "images"] {
         let flow = Workflow::new("missing");

@@ -24,7 +24,7 @@ pub enum Fate {
     Absorbed,
     /// A filter said no, or a join found no partner in its time.
     Filtered,
-    /// Sent back: a new version of what it was made of takes its place.
+    /// Another record took its place: the next version of what was sent back, or what a gather made of a parent and its parts.
     Superseded,
     /// Made from a version that has been revised since.
     Withdrawn,

@@ -378,8 +378,20 @@ impl Graph {
             report(
                 feedback.node,
                 format!("the feedback `{}` is open: nothing sends records back to it", feedback.name),
-                "give its key to `.handle_or_retry(name, key, …)`, or leave the feedback out",
+                "give its key to `.handle_or_retry(name, key, …)` or `.handle_kept(name, &key, …)`, or leave it out",
             );
+        }
+        let components = inner.components();
+        for edge in inner.edges.iter().map(|edge| edge.info()).filter(|edge| edge.back) {
+            let in_one = |members: &Vec<u32>| members.contains(&edge.from) && members.contains(&edge.to);
+            if !components.iter().any(in_one) {
+                let [from, to] = [edge.from, edge.to].map(|node| &inner.nodes[node as usize].name);
+                report(
+                    edge.from,
+                    format!("`{from}` sends back to `{to}`, but nothing that passes there comes to it"),
+                    "judge a stream that is made of what passes there",
+                );
+            }
         }
         for (node, loop_) in inner.targets.iter().filter_map(|node| Some((*node, inner.loop_around(*node)?)))
         {
@@ -445,7 +457,6 @@ impl Graph {
                 edge.put_across(Crossing { from: from.clone(), to: to.clone() });
             }
         }
-        let points = inner.feedbacks.iter().map(|f| regions[f.node as usize].loop_).collect();
         let mut nodes = Vec::new();
         for (id, def) in inner.nodes.iter_mut().enumerate() {
             let id = id as u32;
@@ -480,7 +491,7 @@ impl Graph {
         let targets = inner.targets.iter().map(|&node| Arc::clone(&inner.nodes[node as usize].waker));
         let board = Board::new(targets.collect(), sources.collect::<Vec<_>>(), options.open_epochs);
         let waits_for_outside = !inner.models.is_empty() || inner.fed_by_tasks;
-        Built { nodes, edges, loops, points, board, waits_for_outside }
+        Built { nodes, edges, loops, board, waits_for_outside }
     }
 }
 
@@ -489,8 +500,6 @@ pub(crate) struct Built {
     pub nodes: Vec<(Arc<NodeCore>, Role, Box<dyn AnyNode>)>,
     pub edges: Vec<Arc<dyn AnyEdge>>,
     pub loops: Vec<Arc<Loop>>,
-    /// Per feedback point, the number of its loop.
-    pub points: Vec<Option<u32>>,
     /// Who asks for completion.
     pub board: Board,
     /// Whether something outside of the graph may wake a node.

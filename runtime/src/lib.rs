@@ -41,6 +41,7 @@ mod node;
 pub mod observer;
 pub mod operator;
 pub mod origin;
+mod points;
 pub mod ports;
 pub mod record;
 mod regions;

@@ -20,9 +20,9 @@ use crate::{
     fate::{Fate, Tally},
     fault::{Fault, FaultKind},
     loops::{Attention, Loop},
-    origin::{self, Mark, Notice, Origin, ProvisionalEnd, Standing},
+    origin::{self, Mark, Notice, ProvisionalEnd, Standing},
     ports::{Inputs, Outputs},
-    record::{FeedbackId, RecordId, Root, Tag, Trail},
+    record::{RecordId, Root, Tag, Trail},
     regions::{Crossing, Regions},
     scope::{Family, Membership, Scope},
     shared::Shared,
@@ -230,15 +230,23 @@ impl Cx<'_> {
         let family = |trail: &Trail| self.node.regions.family_of(trail).cloned();
         let family = tag.trail.as_deref().and_then(family);
         self.count_end(tag, fate, fault);
-        if let (Some(scope), Some(trail)) = (family, tag.trail.as_deref()) {
-            scope.family.gone(scope.place, Some(fate), trail);
+        if let (Some(scope), Some(trail)) = (family, tag.trail.as_ref()) {
+            scope.family.lose(scope.place, Some(fate), trail);
         }
-        if let Some((left, trail)) = tag.trail.as_deref().and_then(|t| Some((t.returning.as_ref()?, t))) {
-            left.family.gone(left.place, None, trail);
+        if let Some(scope) = tag.trail.as_deref().and_then(|trail| trail.returning.as_ref()) {
+            scope.family.less();
         }
     }
 
     fn count_end(&mut self, tag: &Tag, fate: Fate, fault: Option<u64>) {
+        self.count_fate(tag, fate, fault);
+        for mark in tag.trail.iter().flat_map(|trail| self.own_marks(trail)) {
+            mark.origin.less(self.shared);
+        }
+    }
+
+    /// Counts an end everywhere but in the families and origins of the record.
+    pub(crate) fn count_fate(&mut self, tag: &Tag, fate: Fate, fault: Option<u64>) {
         let stats = &self.node.stats;
         stats.ended.add(fate, 1);
         let Some(trail) = tag.trail.as_deref() else { return stats.roots_ended.add(fate, 1) };
@@ -254,9 +262,6 @@ impl Cx<'_> {
             }
         } else {
             ProvisionalEnd::file(trail, fate, fault, self.node, self.shared);
-        }
-        for mark in self.own_marks(trail) {
-            mark.origin.less(self.shared);
         }
         self.count_epochs(trail, &self.node.regions.targets, Moves::Less);
     }
@@ -314,9 +319,9 @@ impl Cx<'_> {
     }
 
     /// The marks whose origin may be revised by a record that is here: those of its own loop.
-    fn own_marks<'t>(&self, trail: &'t Trail) -> impl Iterator<Item = &'t Mark> + use<'_, 't> {
-        let (shared, here) = (self.shared, self.node.regions.loop_);
-        trail.marks.iter().filter(move |mark| here.is_some() && shared.loop_of(mark.point()) == here)
+    pub(crate) fn own_marks<'t>(&self, trail: &'t Trail) -> impl Iterator<Item = &'t Mark> + use<'t> {
+        let here = self.node.regions.loop_;
+        trail.marks.iter().filter(move |mark| here.is_some() && mark.loop_() == here)
     }
 
     /// Whether nothing of what the record was made of can be revised but by the record itself: where its standing is not
@@ -324,7 +329,7 @@ impl Cx<'_> {
     pub fn is_final_but_for_its_loop(&self, tag: &Tag) -> bool {
         let here = self.node.regions.loop_;
         tag.trail.as_deref().is_none_or(|trail| {
-            let outside = |mark: &&Mark| here.is_none() || self.shared.loop_of(mark.point()) != here;
+            let outside = |mark: &&Mark| here.is_none() || mark.loop_() != here;
             trail.marks.iter().filter(outside).all(|mark| mark.standing() == Standing::Final)
         })
     }
@@ -338,7 +343,7 @@ impl Cx<'_> {
     /// Has this operator told, through [`Operator::notice`], of what becomes of a record that it holds. One that says
     /// [`Standing::Withdrawn`] is to be ended as such at once.
     pub fn hold(&mut self, tag: &Tag) -> Standing {
-        tag.trail.as_deref().map_or(Standing::Final, |trail| origin::hold(trail, self.node))
+        tag.trail.as_deref().map_or(Standing::Final, |trail| origin::hold(&trail.marks, self.node, None))
     }
 
     /// Ends the record if it was made from a version that has been revised. Says whether it did.
@@ -351,62 +356,8 @@ impl Cx<'_> {
         gone
     }
 
-    /// A record comes to a point from which it may be revised, for the first time.
-    pub fn enter_point(&mut self, tag: &mut Tag, point: FeedbackId) {
-        ensure_root(tag);
-        let origin = Origin::new(self.shared.number(), point, tag.clone());
-        tag.trail_mut().marks.push(Mark { origin, version: 1 });
-    }
-
-    /// A record that was sent back comes to its point: gives the next version, to go on in its place. `None` where the
-    /// record's version was no longer current and it has been ended as withdrawn.
-    ///
-    /// The next version carries what the first one carried when it came, and the worst rounds of the record that was judged.
-    pub fn reenter_point(&mut self, mut judged: Tag, point: FeedbackId) -> Option<Tag> {
-        // Another record of the same batch may have revised what this one was made of.
-        if self.end_if_withdrawn(&judged) {
-            return None;
-        }
-        let trail = judged.trail.as_deref();
-        let Some(mark) = trail.and_then(|t| t.marks.iter().rev().find(|mark| mark.point() == point)).cloned()
-        else {
-            // It came into the loop behind the point.
-            if trail.is_some_and(|trail| trail.returning.is_some())
-                && let Some(left) = judged.trail_mut().returning.take()
-            {
-                left.family.gone(left.place, None, judged.trail_mut());
-            }
-            self.enter_point(&mut judged, point);
-            return Some(judged);
-        };
-        let mut version = mark.version;
-        if !self.shared.rules.stale_records_end {
-            version = mark.origin.current();
-        }
-        let Some(version) = mark.origin.revise(version, self.shared) else {
-            self.end(&judged, Fate::Withdrawn);
-            return None;
-        };
-        let entry = mark.origin.entry();
-        let mut next = entry.clone();
-        let trail = next.trail_mut();
-        if let Some(judged) = judged.trail.as_deref() {
-            trail.rounds.clone_from(&judged.rounds);
-            trail.add_epochs(judged);
-            if !self.shared.rules.entries_are_restored {
-                trail.marks.clone_from(&judged.marks);
-                trail.marks.retain(|other| !Arc::ptr_eq(&other.origin, &mark.origin));
-            }
-        }
-        trail.marks.push(Mark { origin: Arc::clone(&mark.origin), version });
-        Stats::add(&self.node.stats.created, 1);
-        self.count_more(&next);
-        self.end(&judged, Fate::Superseded);
-        Some(next)
-    }
-
     /// One more record like this is here: its roots, origins and family count it.
-    fn count_more(&self, tag: &Tag) {
+    pub(crate) fn count_more(&self, tag: &Tag) {
         let Some(trail) = tag.trail.as_deref() else { return };
         for root in &trail.roots {
             root.more(1);
@@ -438,7 +389,7 @@ impl Cx<'_> {
                 let old = old.clone();
                 Arc::make_mut(trail).returning = Some(old);
             } else {
-                old.family.gone(old.place, None, trail);
+                old.family.lose(old.place, None, trail);
             }
         }
         if crossing.from.targets != crossing.to.targets {
@@ -455,9 +406,14 @@ impl Cx<'_> {
     }
 
     /// Ends a child that has arrived at its gather: like [`end`](Self::end) as absorbed, but its family learns that it arrived.
+    ///
+    /// What it was made of can be revised from behind the gather until the whole is made, which then carries it.
     pub fn arrive(&mut self, tag: &Tag, scope: &Membership) {
+        if let Some(trail) = tag.trail.as_deref() {
+            scope.family.keep(self.own_marks(trail));
+        }
         self.count_end(tag, Fate::Absorbed, None);
-        scope.family.arrived();
+        scope.family.less();
     }
 
     /// Ends a record as a fault: into quarantine, with its reason and what is known of its value.
@@ -566,7 +522,7 @@ impl Cx<'_> {
         made
     }
 
-    fn make(&mut self) -> Tag {
+    pub(crate) fn make(&mut self) -> Tag {
         Stats::add(&self.node.stats.created, 1);
         Tag::plain(RecordId::made_inside(self.shared.number()))
     }
@@ -583,7 +539,7 @@ impl Cx<'_> {
 }
 
 /// A record that is about to have siblings needs its root counted.
-fn ensure_root(tag: &mut Tag) {
+pub(crate) fn ensure_root(tag: &mut Tag) {
     if tag.trail.as_ref().is_none_or(|t| t.roots.is_empty()) {
         let root = Root::new(tag.id, 1);
         tag.trail_mut().roots.push(root);

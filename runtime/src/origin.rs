@@ -21,6 +21,7 @@ use crate::{
     fate::Fate,
     operator::NodeCore,
     record::{FeedbackId, RecordId, Root, Tag, Trail},
+    scope::Family,
     shared::Shared,
     sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex},
 };
@@ -29,6 +30,8 @@ use crate::{
 pub struct Origin {
     number: u64,
     point: FeedbackId,
+    /// The number of the loop in which it may be revised.
+    loop_: Option<u32>,
     /// What every version of it carries besides its own mark.
     entry: Tag,
     current: AtomicU32,
@@ -42,6 +45,8 @@ pub struct Origin {
 struct Dependents {
     ends: Vec<Arc<ProvisionalEnd>>,
     holders: SmallVec<[Arc<NodeCore>; 2]>,
+    /// Families of which a whole stands that was made of it.
+    families: Vec<Arc<Family>>,
 }
 
 impl fmt::Debug for Origin {
@@ -74,6 +79,12 @@ pub struct Mark {
     pub(crate) version: u32,
 }
 
+impl PartialEq for Mark {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.origin, &other.origin) && self.version == other.version
+    }
+}
+
 impl Mark {
     /// Where its origin may be revised.
     pub fn point(&self) -> FeedbackId {
@@ -83,6 +94,11 @@ impl Mark {
     /// The number of its origin.
     pub fn origin(&self) -> u64 {
         self.origin.number
+    }
+
+    /// The number of the loop in which it may be revised.
+    pub(crate) fn loop_(&self) -> Option<u32> {
+        self.origin.loop_
     }
 
     /// The version, from 1.
@@ -119,10 +135,11 @@ impl Trail {
 
 impl Origin {
     /// The origin of the record of `entry`, which is the carrier of its version 1.
-    pub(crate) fn new(number: u64, point: FeedbackId, entry: Tag) -> Arc<Self> {
+    pub(crate) fn new(number: u64, point: FeedbackId, loop_: Option<u32>, entry: Tag) -> Arc<Self> {
         Arc::new(Self {
             number,
             point,
+            loop_,
             entry,
             current: AtomicU32::new(1),
             carriers: AtomicUsize::new(1),
@@ -151,18 +168,26 @@ impl Origin {
 
     /// One record inside the loop that carried it has ended or left.
     pub(crate) fn less(self: &Arc<Self>, shared: &Shared) {
-        if self.carriers.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let carriers = self.carriers.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(carriers > 0, "more records left {self:?} than carried it");
+        if carriers == 1 {
             self.settle(shared);
         }
     }
 
     /// Makes the next version the current one, if `version` still is. Everything made from older ones is withdrawn.
-    pub(crate) fn revise(self: &Arc<Self>, version: u32, shared: &Shared) -> Option<u32> {
-        let Dependents { ends, holders } = {
+    ///
+    /// `enter` counts the record of the next version wherever it will count; it is called before anybody is told, so that
+    /// nobody who is told finds neither the old record nor the new one.
+    pub(crate) fn revise(self: &Arc<Self>, version: u32, shared: &Shared, enter: impl FnOnce()) -> bool {
+        let Dependents { ends, holders, .. } = {
             let mut dependents = self.dependents.lock();
             if self.current.load(Ordering::Acquire) != version {
-                return None;
+                return false;
             }
+            debug_assert!(!self.settled.load(Ordering::Acquire), "nobody carries {self:?} any more");
+            enter();
+            dependents.families.iter().for_each(|family| family.disturb());
             self.current.store(version + 1, Ordering::Release);
             std::mem::take(&mut *dependents)
         };
@@ -172,11 +197,11 @@ impl Origin {
         for holder in holders.iter().filter(|_| shared.rules.withdrawals_reach_rows) {
             holder.post(Notice { origin: self.number, change: Change::Revised(version + 1) });
         }
-        Some(version + 1)
+        true
     }
 
     fn settle(self: &Arc<Self>, shared: &Shared) {
-        let Dependents { ends, holders } = {
+        let Dependents { ends, holders, .. } = {
             let mut dependents = self.dependents.lock();
             self.settled.store(true, Ordering::Release);
             std::mem::take(&mut *dependents)
@@ -222,10 +247,14 @@ impl Notice {
     }
 }
 
-/// Has `node` told of what becomes of the origins of a record that it holds. Says how the record stands after that.
-pub(crate) fn hold(trail: &Trail, node: &Arc<NodeCore>) -> Standing {
+/// Has `node` told of what becomes of the origins of what it holds: of a whole, if a family is given. Says how that stands now.
+pub(crate) fn hold<'m>(
+    marks: impl IntoIterator<Item = &'m Mark>,
+    node: &Arc<NodeCore>,
+    whole_of: Option<&Arc<Family>>,
+) -> Standing {
     let mut standing = Standing::Final;
-    for mark in &trail.marks {
+    for mark in marks {
         let mut dependents = mark.origin.dependents.lock();
         match mark.standing() {
             Standing::Withdrawn => return Standing::Withdrawn,
@@ -233,6 +262,11 @@ pub(crate) fn hold(trail: &Trail, node: &Arc<NodeCore>) -> Standing {
             Standing::Provisional => {
                 if !dependents.holders.iter().any(|holder| Arc::ptr_eq(holder, node)) {
                     dependents.holders.push(Arc::clone(node));
+                }
+                if let Some(family) = whole_of
+                    && !dependents.families.iter().any(|known| Arc::ptr_eq(known, family))
+                {
+                    dependents.families.push(Arc::clone(family));
                 }
                 standing = Standing::Provisional;
             }

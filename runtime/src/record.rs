@@ -83,8 +83,7 @@ impl Trail {
     /// Carries the marks of `other` too.
     pub fn add_marks(&mut self, other: &Trail) {
         for mark in &other.marks {
-            let same = |m: &Mark| Arc::ptr_eq(&m.origin, &mark.origin) && m.version == mark.version;
-            if !self.marks.iter().any(same) {
+            if !self.marks.contains(mark) {
                 self.marks.push(mark.clone());
             }
         }

@@ -17,7 +17,7 @@ use crate::{
     fault::FaultLog,
     graph::Built,
     origin::ProvisionalEnd,
-    record::{FeedbackId, RecordId},
+    record::RecordId,
     rules::Rules,
     schedule::{Schedule, Seeded},
     view::Role,
@@ -51,8 +51,6 @@ pub(crate) struct Shared {
     over: Notify,
     failure: Mutex<Option<String>>,
     sources: HashMap<u32, Arc<str>>,
-    /// Per feedback point, the number of its loop.
-    points: Vec<Option<u32>>,
 }
 
 impl Shared {
@@ -83,7 +81,6 @@ impl Shared {
             over: Notify::new(),
             failure: Mutex::default(),
             sources,
-            points: built.points.clone(),
         })
     }
 
@@ -116,11 +113,6 @@ impl Shared {
     /// A number that nothing else in the run has.
     pub fn number(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The number of the loop that a feedback point is in.
-    pub fn loop_of(&self, point: FeedbackId) -> Option<u32> {
-        self.points.get(point as usize).copied().flatten()
     }
 
     /// Returns when every node is done, or the run is to stop.

@@ -208,6 +208,12 @@ pub struct VerdictCounts {
     pub replaced: u64,
     /// Sent back to a feedback point.
     pub retried: u64,
+    /// Made of something that was revised because of it.
+    pub revised: u64,
+    /// Passed on after something was put beside what it was made of.
+    pub appended: u64,
+    /// Made of something that was deleted because of it.
+    pub deleted: u64,
     /// Cut into several.
     pub split: u64,
     /// Put into quarantine.

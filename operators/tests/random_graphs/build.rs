@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use eddyline::{Change, Child, prelude::*};
 
-use crate::case::{Author, Case, Op, mix, or_panic};
+use crate::case::{Author, Case, Op, Said, mix, or_panic};
 
 /// The oracle's node.
 #[derive(Clone, Copy)]
@@ -16,6 +16,8 @@ pub enum Step {
     Feedback(usize),
     /// With the feedback and its rounds.
     Judge(Author, Option<(usize, u32)>),
+    /// The same where values are kept.
+    Revise(Author, (usize, u32)),
     Split(Author),
     Join,
     /// With its number.
@@ -25,14 +27,74 @@ pub enum Step {
     Gather(Author),
 }
 
+/// A value that is kept, and handlers that may revise it.
+struct Held {
+    kept: Kept<u64>,
+    number: usize,
+    node: usize,
+    rounds: u32,
+    used: bool,
+    /// Whether the last chance to revise it comes behind the gather.
+    waits: bool,
+    depth: usize,
+}
+
 #[derive(Default)]
 pub struct Sequential {
     pub steps: Vec<Step>,
     /// Where a node's ways out lead to (`Split` has two): node and side (`Join` has two).
     pub ways: HashMap<(usize, usize), Vec<(usize, usize)>>,
+    /// By gather, whether each node is between it and its scatter.
+    regions: HashMap<usize, Vec<bool>>,
 }
 
 impl Sequential {
+    /// Whether a part can come from `node` to its `gather` without being scattered anew.
+    pub fn is_between(&self, gather: usize, node: usize) -> bool {
+        self.regions[&gather][node]
+    }
+
+    /// Whether there is a way from one node to another.
+    fn leads(&self, from: usize, to: usize) -> bool {
+        let mut seen = vec![false; self.steps.len()];
+        let mut next = vec![from];
+        while let Some(node) = next.pop() {
+            if !std::mem::replace(&mut seen[node], true) {
+                let on = self.ways.iter().filter(|((at, _), _)| *at == node);
+                next.extend(on.flat_map(|(_, to)| to.iter().map(|(to, _)| *to)));
+            }
+        }
+        seen[to]
+    }
+
+    /// Finds what lies between each scatter and its gather.
+    fn find_regions(&mut self) {
+        let point = |number| {
+            self.steps.iter().position(|step| matches!(step, Step::Feedback(it) if *it == number)).unwrap()
+        };
+        let mut edges: Vec<(usize, usize)> =
+            self.ways.iter().flat_map(|((from, _), to)| to.iter().map(|(to, _)| (*from, *to))).collect();
+        for (node, step) in self.steps.iter().enumerate() {
+            if let Step::Judge(_, Some((number, _))) | Step::Revise(_, (number, _)) = step {
+                edges.push((node, point(*number)));
+            }
+        }
+        for (scatter, step) in self.steps.iter().enumerate() {
+            let Step::Scatter(_, gather) = *step else { continue };
+            let mut inside = vec![false; self.steps.len()];
+            inside[gather] = true;
+            let mut next = vec![gather];
+            while let Some(node) = next.pop() {
+                for &(from, _) in edges.iter().filter(|(_, to)| *to == node) {
+                    if !std::mem::replace(&mut inside[from], true) && from != scatter {
+                        next.push(from);
+                    }
+                }
+            }
+            self.regions.insert(gather, inside);
+        }
+    }
+
     fn add(&mut self, step: Step) -> usize {
         self.steps.push(step);
         self.steps.len() - 1
@@ -56,7 +118,12 @@ struct Key {
 struct Builder {
     model: Sequential,
     keys: Vec<Option<Key>>,
+    held: Vec<Held>,
+    /// Feedbacks and places where values are kept.
+    points: usize,
     depth: usize,
+    /// Whether this way does not lead to the next gather.
+    aside: bool,
     /// How many feedbacks are open around it.
     loops: usize,
     names: usize,
@@ -100,6 +167,43 @@ impl Builder {
             }),
         };
         Line { stream, from: (self.lead(from, Step::Judge(a, back)), 0) }
+    }
+
+    fn revise(&mut self, salt: u64, nth: usize, Line { stream, from }: Line) -> Line {
+        let (a, name) = (self.author(salt), self.name("revise"));
+        let behind = |held: &&mut Held| self.model.leads(held.node, from.0);
+        let Some(held) = self.held.iter_mut().rev().filter(behind).nth(nth) else {
+            return Line { stream, from };
+        };
+        held.used = true;
+        let back = (held.number, held.rounds);
+        let stream = stream.handle_kept(&name, &held.kept, move |x, kept| {
+            let (value, said) = or_panic(a.of_ancestors(*x, kept.iter().map(|value| **value)));
+            let ancestor = kept.iter().find(|ancestor| ***ancestor == value);
+            match (said, ancestor) {
+                (Said::Replace(x), _) => Verdict::Replace(x),
+                (Said::Reject, _) => Verdict::reject("rejected"),
+                (Said::Revise(x), Some(ancestor)) => ancestor.revise(x),
+                (Said::Append(x), Some(ancestor)) => ancestor.append(x),
+                (Said::Delete, Some(ancestor)) => ancestor.delete(),
+                _ => Verdict::Pass,
+            }
+        });
+        Line { stream, from: (self.lead(from, Step::Revise(a, back)), 0) }
+    }
+
+    /// The last chance to revise what is kept there.
+    fn let_go(&mut self, number: usize, salt: u64, line: Line) -> Line {
+        let place = self.held.iter().position(|held| held.number == number).unwrap();
+        // For the moment the only one.
+        let held = self.held.remove(place);
+        let others = std::mem::take(&mut self.held);
+        let used = held.used;
+        self.held.push(held);
+        let line = if used { line } else { self.revise(salt, 0, line) };
+        self.held = others;
+        self.loops -= 1;
+        line
     }
 
     fn sink(&mut self, Line { stream, from }: Line) {
@@ -151,6 +255,7 @@ impl Builder {
                 let key = self.keys.iter_mut().rev().filter(open).nth(nth).and_then(Option::take);
                 self.judge(salt, key, Line { stream, from })
             }
+            Op::Revise(salt, nth) => self.revise(salt, nth, Line { stream, from }),
             Op::Batch(size) => {
                 let stream = stream
                     .batch(size)
@@ -184,7 +289,9 @@ impl Builder {
                 self.merge(left, right)
             }
             Op::Aside(ref ops) => {
+                let aside = std::mem::replace(&mut self.aside, true);
                 let other = self.all(ops, Line { stream: stream.clone(), from });
+                self.aside = aside;
                 self.sink(other);
                 Line { stream, from }
             }
@@ -202,7 +309,9 @@ impl Builder {
                 let gather = self.model.add(Step::Gather(a));
                 let node = self.lead(from, Step::Scatter(a, gather));
                 self.depth += 1;
+                let aside = std::mem::take(&mut self.aside);
                 let parts = self.all(ops, Line { stream: parts.named(&name), from: (node, 0) });
+                self.aside = aside;
                 self.depth -= 1;
                 self.model.ways.entry(parts.from).or_default().push((gather, 0));
                 let stream = parts.stream.gather(wholes, move |x, parts| {
@@ -215,13 +324,30 @@ impl Builder {
                         .collect();
                     or_panic(a.whole(x, &parts))
                 });
-                Line { stream: stream.named(&self.name("gather")), from: (gather, 0) }
+                let mut line = Line { stream: stream.named(&self.name("gather")), from: (gather, 0) };
+                let waits = |held: &Held| (held.waits && held.depth > self.depth).then_some(held.number);
+                for number in self.held.iter().rev().filter_map(waits).collect::<Vec<_>>() {
+                    line = self.let_go(number, salt, line);
+                }
+                line
+            }
+            Op::Keep(rounds, salt, ref ops) => {
+                let (stream, kept) = stream.keep(&name, Rounds::at_most(rounds));
+                let number = self.points;
+                self.points += 1;
+                let node = self.lead(from, Step::Feedback(number));
+                let waits = salt % 2 == 1 && self.depth > 0 && !self.aside;
+                self.held.push(Held { kept, number, node, rounds, used: false, waits, depth: self.depth });
+                self.loops += 1;
+                let line = self.all(ops, Line { stream, from: (node, 0) });
+                if waits { line } else { self.let_go(number, salt, line) }
             }
             Op::Feedback(rounds, salt, ref ops) => {
                 let (stream, feedback) = stream.feedback(&name, Rounds::at_most(rounds));
-                let place = self.keys.len();
-                let node = self.lead(from, Step::Feedback(place));
-                self.keys.push(Some(Key { feedback, number: place, rounds, depth: self.depth }));
+                let (place, number) = (self.keys.len(), self.points);
+                self.points += 1;
+                let node = self.lead(from, Step::Feedback(number));
+                self.keys.push(Some(Key { feedback, number, rounds, depth: self.depth }));
                 self.loops += 1;
                 let line = self.all(ops, Line { stream, from: (node, 0) });
                 self.loops -= 1;
@@ -243,7 +369,10 @@ pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output
     let mut builder = Builder {
         model: Sequential::default(),
         keys: Vec::new(),
+        held: Vec::new(),
+        points: 0,
         depth: 0,
+        aside: false,
         loops: 0,
         names: 0,
         panics: case.panics,
@@ -258,5 +387,6 @@ pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output
     }
     let changes = line.stream.clone().collect_changes().named("changes");
     builder.sink(line);
+    builder.model.find_regions();
     (flow, builder.outputs, changes, builder.model)
 }

@@ -11,6 +11,8 @@ pub enum Op {
     FlatMap(u64),
     /// A handler; the second number chooses an open feedback, if any, to which it sends back.
     Judge(u64, usize),
+    /// A handler that may revise what is kept, add to it or delete it; the second number chooses among what is.
+    Revise(u64, usize),
     Model(u64),
     /// Into the order of the source; nothing inside a loop.
     Ordered,
@@ -26,6 +28,8 @@ pub enum Op {
     Scatter(u64, Vec<Op>),
     /// A feedback and its operators. Where none of them took the key, a handler at the end does.
     Feedback(u32, u64, Vec<Op>),
+    /// Keeps what comes; where no operator may revise it, a handler at the end may, or one behind the gather around it.
+    Keep(u32, u64, Vec<Op>),
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +72,7 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
         (2, salt().prop_map(Op::Filter).boxed()),
         (2, salt().prop_map(Op::FlatMap).boxed()),
         (4, (salt(), 0..4_usize).prop_map(|(salt, key)| Op::Judge(salt, key)).boxed()),
+        (2, (salt(), 0..3_usize).prop_map(|(salt, key)| Op::Revise(salt, key)).boxed()),
         (1, Just(Op::Ordered).boxed()),
         (anything, salt().prop_map(Op::Model).boxed()),
         (anything, (1..6_usize).prop_map(Op::Batch).boxed()),
@@ -87,6 +92,10 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
                 (0..4_u32, salt(), ops())
                     .prop_map(|(rounds, salt, ops)| Op::Feedback(rounds, salt, ops))
                     .boxed(),
+            ),
+            (
+                3,
+                (0..3_u32, salt(), ops()).prop_map(|(rounds, salt, ops)| Op::Keep(rounds, salt, ops)).boxed(),
             ),
         ])
     })
@@ -158,6 +167,33 @@ impl Author {
             13 => Verdict::reject("rejected"),
             14 => Verdict::drop("dropped"),
             _ => Verdict::Abstain,
+        })
+    }
+}
+
+/// What a handler says of what a record was made of, of which it sees one value.
+#[derive(Clone, Copy, Debug)]
+pub enum Said {
+    Pass,
+    Replace(u64),
+    Revise(u64),
+    Append(u64),
+    Delete,
+    Reject,
+}
+
+impl Author {
+    /// Which of these values it has something to say of, and what.
+    pub fn of_ancestors(self, x: u64, ancestors: impl Iterator<Item = u64>) -> Option<(u64, Said)> {
+        let drawn = self.draw(x)?;
+        let chosen = ancestors.min_by_key(|value| mix(*value, self.salt));
+        Some(match (drawn % 16, chosen) {
+            (0, _) => (0, Said::Replace(mix(drawn, 1))),
+            (1, _) => (0, Said::Reject),
+            (2..7, Some(value)) => (value, Said::Revise(mix(drawn, value))),
+            (7..9, Some(value)) => (value, Said::Append(mix(drawn, value))),
+            (9, Some(value)) => (value, Said::Delete),
+            _ => (0, Said::Pass),
         })
     }
 }

@@ -11,6 +11,11 @@ fn judged_aside() -> Op {
     loop_of(vec![Op::Aside(vec![Op::Map(2), Op::Judge(3, 0)])])
 }
 
+/// Parts that are kept, and revised from behind their gather.
+fn kept_across(ops: Vec<Op>) -> Op {
+    Op::Scatter(61, vec![Op::Keep(2, 63, ops)])
+}
+
 pub fn graphs() -> Vec<(&'static str, Vec<Op>)> {
     let diamonds = |n| (0..n).map(|_| Op::Clone(vec![], vec![])).collect::<Vec<_>>();
     vec![
@@ -52,6 +57,25 @@ pub fn graphs() -> Vec<(&'static str, Vec<Op>)> {
                 loop_of(vec![Op::FlatMap(190), Op::Scatter(790, vec![Op::Judge(791, 0)])]),
             ])],
         ),
+        ("a whole is made again for a part", vec![kept_across(vec![])]),
+        ("what is revised, then ends: the whole is made again", vec![kept_across(vec![Op::Judge(31, 9)])]),
+        ("two places where values are kept", vec![kept_across(vec![Op::Keep(1, 33, vec![])])]),
+        (
+            "a part of a part, with a loop between",
+            vec![Op::Scatter(40, vec![Op::Keep(1, 41, vec![]), Op::Scatter(42, vec![loop_of(vec![])])])],
+        ),
+        (
+            "parts of parts are revised from outside",
+            vec![Op::Scatter(43, vec![kept_across(vec![Op::Map(44)])])],
+        ),
+        (
+            "wholes inside of a loop",
+            vec![loop_of(vec![kept_across(vec![Op::FlatMap(45)]), Op::Judge(46, 9)]), Op::Ordered],
+        ),
+        (
+            "what is added at two places has an order",
+            vec![Op::Clone(vec![], vec![Op::Keep(1, 48, vec![])]), Op::Keep(1, 50, vec![]), Op::FlatMap(51)],
+        ),
         (
             "parents wait at a gather for parts that wait for their turn",
             vec![
@@ -83,6 +107,9 @@ pub fn salted(ops: &[Op], seed: u64) -> Vec<Op> {
         Op::Aside(ops) => Op::Aside(all(ops)),
         Op::Scatter(s, ops) => Op::Scatter(salt(*s), all(ops)),
         Op::Feedback(rounds, s, ops) => Op::Feedback(*rounds, salt(*s), all(ops)),
+        Op::Revise(s, key) => Op::Revise(salt(*s), *key),
+        // Whether it is revised from behind a gather hangs on whether the number is odd.
+        Op::Keep(rounds, s, ops) => Op::Keep(*rounds, salt(*s) * 2 + s % 2, all(ops)),
     };
     ops.iter().map(one).collect()
 }

@@ -1,8 +1,8 @@
 //! The oracle: what a case must come to, whoever is quicker.
 //!
-//! It evaluates the graph with its back edges cut, under a table that gives each origin its version, value and rounds.
-//! While somebody says `Retry`, it puts the next version into the table and evaluates again. Where one
-//! retry withdraws the record of another it goes both ways: every outcome is allowed.
+//! It evaluates the graph with its back edges cut, under a table that gives each origin its version, value and rounds, and
+//! what was added beside it. While somebody says that something is to be revised, it puts the next version into the table and
+//! evaluates again. Where one such verdict withdraws the record of another it goes both ways: every outcome is allowed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use eddyline::prelude::*;
 
 use crate::{
     build::{Sequential, Step},
-    case::mix,
+    case::{Author, Said, mix},
 };
 
 /// What came of everything.
@@ -45,6 +45,19 @@ impl Rec {
     fn seq(&self) -> u32 {
         self.roots.last().map_or(0, |root| *root as u32)
     }
+
+    fn asks(&self, origin: Origin, what: What) -> Asked {
+        Asked { origin, what, marks: self.marks.clone(), roots: self.roots.clone() }
+    }
+
+    /// The same record in the same state at the same handler has the same.
+    fn identity(&self, node: usize) -> u64 {
+        let rounds = self.rounds.iter().fold(self.x, |all, (at, n)| mix(mix(all, *at as u64), u64::from(*n)));
+        let mark = |all, ((point, id), version): &(Origin, u32)| {
+            mix(mix(all, *point as u64), mix(*id, u64::from(*version)))
+        };
+        mix(mix(self.id, node as u64), self.marks.iter().fold(rounds, mark))
+    }
 }
 
 struct Family {
@@ -52,27 +65,94 @@ struct Family {
     parent: Rec,
     live: usize,
     parts: Vec<Option<Vec<u64>>>,
+    /// What the parts add to what the whole carries.
+    marks: Vec<(Origin, u32)>,
+    rounds: BTreeMap<usize, u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {
     number: u32,
-    x: u64,
+    /// `None` if it was deleted.
+    x: Option<u64>,
     rounds: BTreeMap<usize, u32>,
 }
 
-type Table = BTreeMap<Origin, Version>;
-
-struct Retry {
-    origin: Origin,
-    next: Version,
+/// A record that a handler added, of which this is the judged one, beside an origin.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Added {
+    by: u64,
+    x: u64,
+    id: u64,
+    roots: BTreeSet<usize>,
+    rounds: BTreeMap<usize, u32>,
     marks: Vec<(Origin, u32)>,
+    path: Vec<u32>,
+    /// What stood at the origins that it carries.
+    values: Vec<(Origin, u64)>,
 }
 
-impl Retry {
-    /// Whether obeying this one withdraws the record of the other.
-    fn withdraws(&self, other: &Retry) -> bool {
-        other.marks.iter().any(|(origin, _)| *origin == self.origin)
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Table {
+    versions: BTreeMap<Origin, Version>,
+    added: BTreeMap<Origin, Vec<Added>>,
+}
+
+impl Table {
+    fn is_current(&self, marks: &[(Origin, u32)]) -> bool {
+        marks.iter().all(|(origin, version)| self.versions.get(origin).map_or(1, |v| v.number) == *version)
+    }
+
+    fn and(&self, verdicts: &[&Asked]) -> Self {
+        let mut table = self.clone();
+        verdicts.iter().for_each(|verdict| table.obey(verdict));
+        table
+    }
+
+    fn obey(&mut self, verdict: &Asked) {
+        match verdict.what.clone() {
+            What::Revise(next) => {
+                self.versions.insert(verdict.origin, next);
+            }
+            What::Append(added) => {
+                let all = self.added.entry(verdict.origin).or_default();
+                all.push(added);
+                all.sort();
+            }
+        }
+    }
+}
+
+/// What a handler asks for, and what the judged record was made of.
+struct Asked {
+    origin: Origin,
+    what: What,
+    marks: Vec<(Origin, u32)>,
+    roots: BTreeSet<usize>,
+}
+
+#[derive(Clone)]
+enum What {
+    Revise(Version),
+    Append(Added),
+}
+
+impl Asked {
+    /// Whether obeying this one withdraws the record of the other. Of what is added that is not known: a whole may be made again.
+    fn withdraws(&self, other: &Asked) -> bool {
+        matches!(self.what, What::Append(_)) || self.revises(other)
+    }
+
+    /// Whether it makes a new version of what the record of the other was made of.
+    fn revises(&self, other: &Asked) -> bool {
+        matches!(self.what, What::Revise(_)) && other.marks.iter().any(|(origin, _)| *origin == self.origin)
+    }
+}
+
+fn worst(rounds: &mut BTreeMap<usize, u32>, other: &BTreeMap<usize, u32>) {
+    for (&point, &spent) in other {
+        let mine = rounds.entry(point).or_default();
+        *mine = spent.max(*mine);
     }
 }
 
@@ -89,7 +169,11 @@ struct Evaluation<'a> {
     families: Vec<Family>,
     joins: HashMap<usize, [Vec<Row>; 2]>,
     best: Vec<Fate>,
-    retries: Vec<Retry>,
+    /// What stands at each origin.
+    values: HashMap<Origin, u64>,
+    /// What each origin came with.
+    entries: HashMap<Origin, Vec<(Origin, u32)>>,
+    asked: Vec<Asked>,
     ends: Ends,
     /// What the sinks got: sink, place in the order, value.
     last: Vec<(usize, u32, Vec<u32>, u64)>,
@@ -100,34 +184,49 @@ struct Evaluation<'a> {
 pub fn outcomes(model: &Sequential, records: usize, ordered: bool, limit: usize) -> Option<BTreeSet<Ends>> {
     let mut allowed = BTreeSet::new();
     let mut seen = BTreeSet::new();
-    let mut open = vec![Table::new()];
+    let mut open = vec![Table::default()];
     let mut steps = 0;
     while let Some(table) = open.pop() {
         if !seen.insert(table.clone()) {
             continue;
         }
-        let (ends, retries, took) = evaluate(model, &table, records, ordered, limit)?;
+        let (ends, asked, took) = evaluate(model, &table, records, ordered, limit)?;
         steps += took;
         if steps > limit || seen.len() > 3000 {
             return None;
         }
-        if retries.is_empty() {
+        if asked.is_empty() {
             allowed.insert(ends);
             continue;
         }
-        // Retries of which none withdraws another's record are obeyed together, unless a join brings together what they make.
-        let touch = |a: &Retry| retries.iter().any(|b| !std::ptr::eq(a, b) && a.withdraws(b));
+        // Verdicts of which none withdraws another's record are obeyed together, unless a join brings together what they make.
         let joins = model.steps.iter().any(|step| matches!(step, Step::Join));
-        if retries.len() == 1 || !(joins || retries.iter().any(touch)) {
+        let meet = |a: &Asked, b: &Asked| joins || !a.roots.is_disjoint(&b.roots);
+        let touches = |a: &Asked, b: &Asked| !std::ptr::eq(a, b) && meet(a, b) && a.withdraws(b);
+        let touched = |a: &&Asked| joins || asked.iter().any(|b| touches(a, b) || touches(b, a));
+        if asked.len() == 1 || !asked.iter().any(|a| touched(&a)) {
             let mut table = table;
-            table.extend(retries.into_iter().map(|retry| (retry.origin, retry.next)));
+            asked.iter().for_each(|one| table.obey(one));
             open.push(table);
-        } else {
-            open.extend(retries.into_iter().map(|retry| {
-                let mut table = table.clone();
-                table.insert(retry.origin, retry.next);
-                table
-            }));
+            continue;
+        }
+        // Those of one root are tried; the others' turn comes.
+        let first = asked.iter().find(touched)?;
+        let these: Vec<_> = asked.iter().filter(|b| meet(first, b)).collect();
+        if !these.iter().any(|one| matches!(one.what, What::Append(_))) {
+            open.extend(these.iter().map(|one| table.and(&[one])));
+            continue;
+        }
+        // What is added withdraws nobody at once: handlers that are quick enough are all obeyed.
+        if these.len() > 6 {
+            return None;
+        }
+        for chosen in 1..1_u32 << these.len() {
+            let some: Vec<_> = (0..these.len()).filter(|i| chosen >> i & 1 == 1).map(|i| these[i]).collect();
+            let clash = |a: &Asked, b: &Asked| !std::ptr::eq(a, b) && a.revises(b);
+            if !some.iter().any(|a| some.iter().any(|b| clash(a, b))) {
+                open.push(table.and(&some));
+            }
         }
     }
     Some(allowed)
@@ -139,7 +238,7 @@ fn evaluate(
     records: usize,
     ordered: bool,
     limit: usize,
-) -> Option<(Ends, Vec<Retry>, usize)> {
+) -> Option<(Ends, Vec<Asked>, usize)> {
     let sinks = model.steps.iter().filter(|step| matches!(step, Step::Sink(_))).count();
     let mut run = Evaluation {
         model,
@@ -148,7 +247,9 @@ fn evaluate(
         families: Vec::new(),
         joins: HashMap::new(),
         best: vec![Fate::Withdrawn; records],
-        retries: Vec::new(),
+        values: HashMap::new(),
+        entries: HashMap::new(),
+        asked: Vec::new(),
         ends: Ends { out: vec![Vec::new(); sinks], ..Ends::default() },
         last: Vec::new(),
         steps: 0,
@@ -172,9 +273,9 @@ fn evaluate(
             }
         }
     }
-    for [left, right] in std::mem::take(&mut run.joins).into_values() {
+    for (node, [left, right]) in std::mem::take(&mut run.joins) {
         for row in left.into_iter().chain(right) {
-            run.end(&row.record, if row.matched { Fate::Absorbed } else { Fate::Filtered });
+            run.end(node, &row.record, if row.matched { Fate::Absorbed } else { Fate::Filtered });
         }
     }
     for fate in run.best {
@@ -188,7 +289,7 @@ fn evaluate(
         run.last.sort();
         *out = run.last.iter().map(|(.., x)| *x).collect();
     }
-    Some((run.ends, run.retries, run.steps))
+    Some((run.ends, run.asked, run.steps))
 }
 
 impl Evaluation<'_> {
@@ -200,58 +301,88 @@ impl Evaluation<'_> {
                 let marks = record.marks.iter().fold(0, |all, ((point, id), version)| {
                     mix(mix(all, *point as u64), mix(*id, u64::from(*version)))
                 });
-                let origin = (number, mix(record.id, marks));
+                let rounds = record
+                    .rounds
+                    .iter()
+                    .fold(0, |all, (point, spent)| mix(mix(all, *point as u64), u64::from(*spent)));
+                let origin = (number, mix(record.id, mix(marks, rounds)));
+                for added in self.table.added.get(&origin).into_iter().flatten() {
+                    if self.table.is_current(&added.marks) {
+                        let Added { by: _, x, id, roots, rounds, marks, path, values } = added.clone();
+                        self.values.extend(values);
+                        let beside = Rec { x, id, roots, rounds, marks, path, scopes: record.scopes.clone() };
+                        self.fork(node, &beside, 1);
+                        self.stack.push((node, 0, beside));
+                    }
+                }
+                self.entries.insert(origin, record.marks.clone());
                 let mut version = 1;
-                if let Some(revised) = self.table.get(&origin) {
+                let mut x = Some(record.x);
+                if let Some(revised) = self.table.versions.get(&origin) {
                     version = revised.number;
-                    record.x = revised.x;
+                    x = revised.x;
                     record.rounds.clone_from(&revised.rounds);
                 }
                 record.marks.push((origin, version));
-                self.on((node, 0), record.x, record);
+                match x {
+                    Some(x) => {
+                        self.values.insert(origin, x);
+                        self.on((node, 0), x, record);
+                    }
+                    None => self.end(node, &record, Fate::Dropped),
+                }
             }
             Step::Map(a) => match a.draw(x) {
                 Some(x) => self.on((node, 0), x, record),
-                None => self.fault(&record, "panic"),
+                None => self.fault(node, &record, "panic"),
             },
             Step::Filter(a) => match a.keep(x) {
                 Some(true) => self.on((node, 0), x, record),
-                Some(false) => self.end(&record, Fate::Filtered),
-                None => self.fault(&record, "panic"),
+                Some(false) => self.end(node, &record, Fate::Filtered),
+                None => self.fault(node, &record, "panic"),
             },
             Step::Split(a) => match a.keep(x) {
                 Some(yes) => self.on((node, usize::from(!yes)), x, record),
-                None => self.fault(&record, "panic"),
+                None => self.fault(node, &record, "panic"),
             },
             Step::FlatMap(a) => match a.parts(x) {
                 Some(parts) => self.put((node, 0), parts, record, Fate::Filtered),
-                None => self.fault(&record, "panic"),
+                None => self.fault(node, &record, "panic"),
             },
             Step::Judge(a, back) => match a.verdict(x, back.is_some()) {
-                None => self.fault(&record, "panic"),
+                None => self.fault(node, &record, "panic"),
                 Some(Verdict::Replace(x)) => self.on((node, 0), x, record),
                 Some(Verdict::Split(all)) => self.put((node, 0), all, record, Fate::Dropped),
-                Some(Verdict::Reject(_)) => self.fault(&record, "rejected"),
-                Some(Verdict::Drop(_)) => self.end(&record, Fate::Dropped),
+                Some(Verdict::Reject(_)) => self.fault(node, &record, "rejected"),
+                Some(Verdict::Drop(_)) => self.end(node, &record, Fate::Dropped),
                 Some(Verdict::Retry(x)) => {
                     let (point, limit) = back.unwrap();
                     let spent = record.rounds.entry(point).or_default();
                     if *spent >= limit {
-                        return self.fault(&record, "rounds spent");
+                        return self.fault(node, &record, "rounds spent");
                     }
                     *spent += 1;
                     let mark = record.marks.iter().rev().find(|((at, _), _)| *at == point).copied();
                     let (origin, number) = mark.unwrap();
-                    let next = Version { number: number + 1, x, rounds: record.rounds };
-                    self.retries.push(Retry { origin, next, marks: record.marks });
+                    let next = Version { number: number + 1, x: Some(x), rounds: record.rounds };
+                    let (what, roots) = (What::Revise(next), record.roots);
+                    self.asked.push(Asked { origin, what, marks: record.marks, roots });
                 }
                 Some(_) => self.on((node, 0), x, record),
             },
+            Step::Revise(a, (point, limit)) => self.revise(node, record, a, point, limit),
             Step::Scatter(a, gather) => match a.parts(x) {
                 Some(parts) => {
                     let number = self.families.len();
                     let (live, none) = (parts.len(), vec![None; parts.len()]);
-                    self.families.push(Family { gather, parent: record.clone(), live, parts: none });
+                    self.families.push(Family {
+                        gather,
+                        parent: record.clone(),
+                        live,
+                        parts: none,
+                        marks: Vec::new(),
+                        rounds: BTreeMap::new(),
+                    });
                     for (place, x) in parts.into_iter().enumerate() {
                         let mut child = Rec { x, id: mix(record.id, place as u64 + 1000), ..record.clone() };
                         child.scopes.push((number, place));
@@ -260,18 +391,25 @@ impl Evaluation<'_> {
                     }
                     self.complete(number);
                 }
-                None => self.fault(&record, "panic"),
+                None => self.fault(node, &record, "panic"),
             },
             Step::Join => self.join(node, side, record),
             Step::Sink(sink) => {
                 self.ends.out[sink].push(x);
                 self.last.push((sink, record.seq(), record.path.clone(), x));
-                self.end(&record, Fate::Emitted);
+                self.end(node, &record, Fate::Emitted);
             }
             Step::Gather(_) => {
-                let (family, place) = *record.scopes.last().unwrap();
-                self.families[family].parts[place].get_or_insert_default().push(x);
-                self.end(&record, Fate::Absorbed);
+                let of_this = |(family, _): &&(usize, usize)| self.families[*family].gather == node;
+                let (family, place) = *record.scopes.iter().rev().find(of_this).unwrap();
+                let family = &mut self.families[family];
+                family.parts[place].get_or_insert_default().push(x);
+                for mark in record.marks.iter().filter(|mark| !family.parent.marks.contains(mark)) {
+                    if !family.marks.contains(mark) {
+                        family.marks.push(*mark);
+                    }
+                }
+                self.end(node, &record, Fate::Absorbed);
             }
         }
     }
@@ -291,10 +429,7 @@ impl Evaluation<'_> {
             let path = seqs.0.iter().chain(&left.path).chain(&seqs.1).chain(&right.path);
             pair.path = path.copied().collect();
             pair.roots.extend(&right.roots);
-            for (&point, &rounds) in &right.rounds {
-                let mine = pair.rounds.entry(point).or_default();
-                *mine = rounds.max(*mine);
-            }
+            worst(&mut pair.rounds, &right.rounds);
             for mark in &right.marks {
                 if !pair.marks.contains(mark) {
                     pair.marks.push(*mark);
@@ -313,12 +448,69 @@ impl Evaluation<'_> {
         self.fan_out(way, Rec { x, ..record });
     }
 
+    /// What a handler says of a record that may revise what it was made of.
+    fn revise(&mut self, node: usize, mut record: Rec, a: Author, point: usize, limit: u32) {
+        let marks = record.marks.iter().filter(|((at, _), _)| *at == point);
+        let known: Vec<_> = marks.map(|(origin, number)| (*origin, *number, self.values[origin])).collect();
+        let Some((value, said)) = a.of_ancestors(record.x, known.iter().map(|(.., value)| *value)) else {
+            return self.fault(node, &record, "panic");
+        };
+        let spent = record.rounds.get(&point).copied().unwrap_or_default();
+        // The workflow takes one of several of the same value, whichever comes first.
+        let chosen =
+            known.into_iter().filter(|(.., its)| *its == value).map(|(origin, number, _)| (origin, number));
+        match said {
+            Said::Pass => self.on((node, 0), record.x, record),
+            Said::Replace(x) => self.on((node, 0), x, record),
+            Said::Reject => self.fault(node, &record, "rejected"),
+            Said::Revise(_) if spent >= limit => self.fault(node, &record, "rounds spent"),
+            Said::Revise(x) => {
+                record.rounds.insert(point, spent + 1);
+                for (origin, number) in chosen {
+                    let next = Version { number: number + 1, x: Some(x), rounds: record.rounds.clone() };
+                    self.asked.push(record.asks(origin, What::Revise(next)));
+                }
+            }
+            Said::Delete => {
+                for (origin, number) in chosen {
+                    let next = Version { number: number + 1, x: None, rounds: record.rounds.clone() };
+                    self.asked.push(record.asks(origin, What::Revise(next)));
+                }
+            }
+            Said::Append(_) if spent >= limit => {
+                self.fork(node, &record, 1);
+                self.fault(node, &record, "rounds spent");
+                self.on((node, 0), record.x, record);
+            }
+            Said::Append(x) => {
+                let by = record.identity(node);
+                let mut rounds = record.rounds.clone();
+                rounds.insert(point, spent + 1);
+                let known = self.table.added.values().flatten().any(|added| added.by == by);
+                let values = |(origin, _): &(Origin, u32)| Some((*origin, *self.values.get(origin)?));
+                let values: Vec<_> = record.marks.iter().filter_map(values).collect();
+                for (origin, _) in chosen.filter(|_| !known) {
+                    let id = mix(record.id, node as u64 + 2000);
+                    let (roots, mut marks) = (record.roots.clone(), record.marks.clone());
+                    if let Some(beside) = self.entries.get(&origin) {
+                        marks.sort_by_key(|mark| beside.contains(mark) || mark.0 == origin);
+                    }
+                    let path = record.path.iter().copied().chain([u32::MAX, node as u32]).collect();
+                    let (rounds, values) = (rounds.clone(), values.clone());
+                    let added = Added { by, x, id, roots, rounds, marks, path, values };
+                    self.asked.push(record.asks(origin, What::Append(added)));
+                }
+                self.on((node, 0), record.x, record);
+            }
+        }
+    }
+
     /// A record goes on as several, or ends with this fate if there are none.
     fn put(&mut self, way: (usize, usize), all: Vec<u64>, record: Rec, otherwise: Fate) {
         if all.is_empty() {
-            return self.end(&record, otherwise);
+            return self.end(way.0, &record, otherwise);
         }
-        self.fork(&record, all.len() - 1);
+        self.fork(way.0, &record, all.len() - 1);
         for (i, x) in all.into_iter().enumerate() {
             let id = if i == 0 { record.id } else { mix(record.id, mix(way.0 as u64, i as u64)) };
             let mut child = Rec { x, id, ..record.clone() };
@@ -329,45 +521,73 @@ impl Evaluation<'_> {
 
     fn fan_out(&mut self, way: (usize, usize), record: Rec) {
         let ways = &self.model.ways[&way];
-        self.fork(&record, ways.len() - 1);
+        self.fork(way.0, &record, ways.len() - 1);
         for (i, &(node, side)) in ways.iter().enumerate() {
             let id = if i == 0 { record.id } else { mix(record.id, mix(way.0 as u64 + 500, i as u64)) };
             let mut copy = Rec { id, ..record.clone() };
             if ways.len() > 1 {
                 copy.path.push(i as u32);
             }
+            self.cross(way.0, node, &copy);
             self.stack.push((node, side, copy));
         }
     }
 
-    fn fork(&mut self, record: &Rec, more: usize) {
-        if let Some(&(family, _)) = record.scopes.last() {
+    /// The family that counts a record here.
+    fn family_at(&self, node: usize, record: &Rec) -> Option<usize> {
+        let counts = |family: &usize| self.model.is_between(self.families[*family].gather, node);
+        record.scopes.iter().rev().map(|(family, _)| *family).find(counts)
+    }
+
+    fn cross(&mut self, from: usize, to: usize, record: &Rec) {
+        let (old, new) = (self.family_at(from, record), self.family_at(to, record));
+        if old != new {
+            if let Some(new) = new {
+                self.families[new].live += 1;
+            }
+            self.leave(old, record);
+        }
+    }
+
+    fn leave(&mut self, family: Option<usize>, record: &Rec) {
+        if let Some(number) = family {
+            let family = &mut self.families[number];
+            worst(&mut family.rounds, &record.rounds);
+            family.live -= 1;
+            self.complete(number);
+        }
+    }
+
+    fn fork(&mut self, node: usize, record: &Rec, more: usize) {
+        if let Some(family) = self.family_at(node, record) {
             self.families[family].live += more;
         }
     }
 
-    fn fault(&mut self, record: &Rec, kind: &str) {
+    fn fault(&mut self, node: usize, record: &Rec, kind: &str) {
         *self.ends.quarantine.entry(kind.to_owned()).or_default() += 1;
-        self.end(record, if kind == "panic" { Fate::Failed } else { Fate::Rejected });
+        self.end(node, record, if kind == "panic" { Fate::Failed } else { Fate::Rejected });
     }
 
-    fn end(&mut self, record: &Rec, fate: Fate) {
+    fn end(&mut self, node: usize, record: &Rec, fate: Fate) {
         for &root in &record.roots {
             self.best[root] = self.best[root].min(fate);
         }
-        if let Some(&(family, _)) = record.scopes.last() {
-            self.families[family].live -= 1;
-            self.complete(family);
-        }
+        self.leave(self.family_at(node, record), record);
     }
 
     fn complete(&mut self, number: usize) {
-        let Family { gather, ref parent, live: 0, ref parts } = self.families[number] else { return };
+        let Family { gather, ref parent, live: 0, ref parts, ref marks, ref rounds } = self.families[number]
+        else {
+            return;
+        };
         let Step::Gather(a) = self.model.steps[gather] else { return };
-        let record = parent.clone();
+        let mut record = parent.clone();
+        worst(&mut record.rounds, rounds);
+        record.marks.extend(marks);
         match a.whole(record.x, parts) {
             Some(x) => self.on((gather, 0), x, record),
-            None => self.fault(&record, "panic"),
+            None => self.fault(gather, &record, "panic"),
         }
     }
 }

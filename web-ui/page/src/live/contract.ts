@@ -20,6 +20,7 @@ export interface Balance { created: number; ended: ByFate; in_flight: number; ho
 
 export interface VerdictCounts {
   judged: number; passed: number; replaced: number; retried: number;
+  revised: number; appended: number; deleted: number;
   split: number; rejected: number; dropped: number; abstained: number;
 }
 
