@@ -199,6 +199,13 @@ impl<'a> Formulation<'a> {
         self.program.objective = -cost;
     }
 
+    /// z ≤ what is known to be the most.
+    pub fn no_more_than(&mut self, most: f64) {
+        if let Some(z) = self.z {
+            self.program.row(constraint!(z.variable <= most));
+        }
+    }
+
     /// Second objective: with the least share at `at_least`, max Σ_m (Σ_T x_T) ÷ w_m.
     pub fn then_surplus(mut self, at_least: f64) -> Self {
         if let Some(z) = self.z {

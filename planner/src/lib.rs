@@ -66,6 +66,7 @@ mod check;
 mod cluster;
 mod demand;
 mod deploy;
+mod division;
 #[cfg(test)]
 mod exhaustive;
 mod explain;
@@ -74,6 +75,7 @@ mod forecast;
 mod formulation;
 mod fraction;
 mod greedy;
+mod grid;
 #[cfg(feature = "highs")]
 mod highs;
 mod infeasible;
@@ -83,6 +85,7 @@ mod objectives;
 mod pipeline;
 mod placement;
 mod plan;
+mod prices;
 mod problem;
 mod profile;
 #[cfg(test)]
@@ -93,6 +96,7 @@ mod solver;
 mod tables;
 mod template;
 mod write;
+mod yields;
 
 pub use baseline::{chain_pairs, no_partition};
 pub use change::{PoolChange, changes, moved};

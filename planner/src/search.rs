@@ -6,6 +6,7 @@ use thiserror::Error;
 use crate::{
     Limits, ModelPlacement, Objective, Packing, Placement, Problem, Route, RouteStage, Rules, SolveError,
     Solver, Status,
+    division::Division,
     formulation::Formulation,
     infeasible::{self, Infeasible},
     solver::Solved,
@@ -69,19 +70,58 @@ pub enum PlanningError {
 /// Where a model cannot meet its deadline, or the devices cannot carry the demands, with what would help.
 pub fn plan(problem: &Problem, solver: &dyn Solver, limits: &Limits) -> Result<Answer, PlanningError> {
     let problem = &with_arrivals(problem, solver, limits)?;
-    let templates = all_templates(problem)?;
-    match easier_first(problem, &templates, solver, limits) {
-        None => best_over(problem, &templates, None, solver, limits),
-        Some(start) => {
-            let rest = Limits { seconds: limits.seconds * 2.0 / 3.0, ..limits.clone() };
-            best_over(problem, &templates, Some(&start), solver, &rest)
+    best(problem, &all_templates(problem)?, None, solver, limits)
+}
+
+/// The best placement over these templates: by dividing the devices where that proves it, and otherwise by the solver, from
+/// what is known by then. `start` is a placement that may be good.
+pub(crate) fn best(
+    problem: &Problem,
+    templates: &[Vec<Template>],
+    start: Option<&Counts>,
+    solver: &dyn Solver,
+    limits: &Limits,
+) -> Result<Answer, PlanningError> {
+    let Some(division) = Division::of(problem, templates, limits) else {
+        return best_over(problem, templates, start, solver, limits);
+    };
+    let worth = |counts: &Counts| counts.placement(problem, templates).value(problem);
+    let mut known = division.found.clone().into_iter().map(|(counts, _)| counts).collect::<Vec<_>>();
+    known.extend(start.cloned());
+    if !division.proves(limits.gap) {
+        known.extend(easier_first(problem, templates, solver, limits));
+    }
+    let known = known.into_iter().map(|counts| (worth(&counts), counts)).max_by(|a, b| a.0.total_cmp(&b.0));
+    // Whoever does better than what is known uses none but these.
+    let at_least = known.as_ref().map_or(0.0, |(value, _)| value * (1.0 - 1e-6));
+    let useful = division.useful(problem, templates, at_least);
+    let few = only(templates, &useful);
+    let known = known.map(|(value, counts)| (value, counts.only(&useful)));
+    match known {
+        Some((value, counts)) if division.bound <= value * (1.0 + limits.gap.max(1e-9)) => {
+            let counts = with_surplus(problem, &few, counts, solver, limits);
+            let placement = counts.placement(problem, &few);
+            let proof = Proof {
+                value: placement.value(problem),
+                bound: Some(division.bound.max(value)),
+                status: Status::Optimal,
+                seconds: None,
+                nodes: None,
+                templates: templates.iter().map(Vec::len).sum(),
+                columns: 0,
+                rows: 0,
+            };
+            Ok(Answer { placement, proof })
+        }
+        known => {
+            let start = known.map(|(_, counts)| counts);
+            best_within(problem, &few, start.as_ref(), Some(division.bound), solver, limits)
         }
     }
 }
 
-/// With three stages and more there are thousands of templates. A third of the time goes to an easier question whose plans are
-/// plans for this one too, and the search begins from what is found: where fractions are summed up, the same question on
-/// whole devices, and on whole devices the same with two stages.
+/// An easier question whose plans are plans for this one too, so that the search can begin from what is found: where fractions
+/// are summed up, the same on whole devices, and on whole devices the same with two stages. It has a third of the time.
 fn easier_first(
     problem: &Problem,
     templates: &[Vec<Template>],
@@ -89,24 +129,30 @@ fn easier_first(
     limits: &Limits,
 ) -> Option<Counts> {
     let rules = problem.rules();
-    if rules.one_route_per_sequence || templates.iter().flatten().all(|template| template.stages.len() <= 2) {
+    let summed = rules.packing == Packing::Summed;
+    if !summed && templates.iter().flatten().all(|template| template.stages.len() <= 2) {
         return None;
     }
-    let stages = if rules.packing == Packing::Summed { rules.stages } else { 2 };
+    let stages = if summed { rules.stages } else { 2 };
     let easier = problem.with_rules(Rules { stages, packing: Packing::WholeDevices, ..rules.clone() });
     let few = all_templates(&easier).ok()?;
     let limits = Limits { seconds: limits.seconds / 3.0, gap: limits.gap.max(1e-3), ..limits.clone() };
-    let mut formulation = Formulation::new(&easier, &few);
-    let program = std::mem::take(&mut formulation.program);
-    let solved = solver.solve(program, &limits).ok()?;
-    let found = Counts::of(&formulation, &solved);
+    let divided = Division::of(&easier, &few, &limits).filter(|division| division.proves(limits.gap));
+    let found = match divided.and_then(|division| division.found) {
+        Some((counts, _)) => counts,
+        None => {
+            let mut formulation = Formulation::new(&easier, &few);
+            let program = std::mem::take(&mut formulation.program);
+            Counts::of(&formulation, &solver.solve(program, &limits).ok()?)
+        }
+    };
     let mut start = Counts::none(templates);
     for (model, of_model) in few.iter().enumerate() {
         for (t, template) in of_model.iter().enumerate().filter(|(t, _)| found.rates[model][*t] > 0.0) {
             let place = templates[model].iter().position(|known| known.same_work(template))?;
             start.rates[model][place] = found.rates[model][t];
             for (d, stage) in template.stages.iter().enumerate() {
-                let parts = if rules.packing == Packing::Summed { stage.slices } else { 1 };
+                let parts = if summed { stage.slices } else { 1 };
                 start.counts[model][place][d] = found.counts[model][t][d] * f64::from(parts);
             }
         }
@@ -149,7 +195,7 @@ pub(crate) fn all_templates(problem: &Problem) -> Result<Vec<Vec<Template>>, Inf
     Ok(all)
 }
 
-/// The best placement over these templates; `start` has a count per model, template and stage.
+/// The best placement over these templates that the solver finds in one go.
 pub(crate) fn best_over(
     problem: &Problem,
     templates: &[Vec<Template>],
@@ -157,7 +203,22 @@ pub(crate) fn best_over(
     solver: &dyn Solver,
     limits: &Limits,
 ) -> Result<Answer, PlanningError> {
+    best_within(problem, templates, start, None, solver, limits)
+}
+
+/// The same with a bound that is known already.
+fn best_within(
+    problem: &Problem,
+    templates: &[Vec<Template>],
+    start: Option<&Counts>,
+    bound: Option<f64>,
+    solver: &dyn Solver,
+    limits: &Limits,
+) -> Result<Answer, PlanningError> {
     let mut first = Formulation::new(problem, templates);
+    if let Some(bound) = bound {
+        first.no_more_than(bound * (1.0 + 1e-9));
+    }
     let (columns, rows) = (first.program.columns.len(), first.program.rows.len());
     if let Some(start) = start {
         first.program.start = Some(first.start(&start.rates, &start.counts));
@@ -175,7 +236,7 @@ pub(crate) fn best_over(
     let sign = if first.z.is_some() { 1.0 } else { -1.0 };
     let proof = Proof {
         value: placement.value(problem),
-        bound: solved.bound.map(|bound| sign * bound),
+        bound: solved.bound.map(|bound| sign * bound).into_iter().chain(bound).reduce(f64::min),
         status: solved.status,
         seconds: solved.seconds,
         nodes: solved.nodes,
@@ -208,6 +269,14 @@ fn with_surplus(
     }
 }
 
+/// Those that are kept.
+pub(crate) fn only<T: Clone>(all: &[Vec<T>], kept: &[Vec<bool>]) -> Vec<Vec<T>> {
+    let of = |(all, kept): (&Vec<T>, &Vec<bool>)| {
+        all.iter().zip(kept).filter(|(_, kept)| **kept).map(|(one, _)| one.clone()).collect()
+    };
+    all.iter().zip(kept).map(of).collect()
+}
+
 /// Rates and counts per model, template and stage.
 #[derive(Clone, Debug)]
 pub(crate) struct Counts {
@@ -222,6 +291,11 @@ impl Counts {
             rates: templates.iter().map(|t| vec![0.0; t.len()]).collect(),
             counts: templates.iter().map(counts).collect(),
         }
+    }
+
+    /// Those of the templates that are kept.
+    pub fn only(&self, kept: &[Vec<bool>]) -> Self {
+        Self { rates: only(&self.rates, kept), counts: only(&self.counts, kept) }
     }
 
     /// A solution with counts made whole: solvers are exact to about 10⁻⁶.
