@@ -16,11 +16,13 @@ use crate::{
     prices::{Prices, worth},
     search::Counts,
     template::Template,
-    yields::{Allowance, Units, Yields, useful},
+    yields::{Allowance, Units, Yields},
 };
 
 /// Most places of all tables of a search together: some 100 MB.
 const PLACES: usize = 1 << 22;
+/// Of more devices it takes too long to say which templates are of use.
+const MANY: u32 = 20_000;
 /// So many sums are looked at in a second, more or less: limits are counted and not timed, so that runs repeat.
 const SUMS_PER_SECOND: f64 = 1e8;
 
@@ -31,7 +33,8 @@ pub(crate) struct Division {
     pub found: Option<(Counts, f64)>,
     /// No placement is worth more.
     pub bound: f64,
-    prices: Prices,
+    /// What devices are worth.
+    pub prices: Prices,
 }
 
 impl Division {
@@ -67,18 +70,15 @@ impl Division {
             let target = best.max(upper - loss).max(0.0);
             let candidates = Candidates::new(problem, templates, units, &self.prices, target, &mut sums_left);
             let Some(candidates) = candidates else { return };
-            let Some(found) = candidates.best(&mut sums_left) else { return };
+            let Some(found) = candidates.best(LEAST, 0.0, &mut sums_left) else { return };
             if found.value > best {
                 best = found.value;
-                let counts = candidates.counts(&found.choice);
-                // With what is left over.
-                let counts = fill(problem, templates, counts);
-                let placement = counts.placement(problem, templates);
-                let value = placement.value(problem);
-                let better = self.found.as_ref().is_none_or(|(_, known)| value > *known);
-                if better && placement.check(problem).is_ok() {
-                    self.found = Some((counts, value));
-                }
+                // Lexicographic: of those whose least share is as great, one with the greatest sum.
+                let surplus = candidates.best(SUM, best * (1.0 - 1e-9), &mut sums_left);
+                let choices = surplus.into_iter().chain([found]);
+                self.found = choices
+                    .filter_map(|of| placeable(problem, templates, candidates.counts(&of.choice)))
+                    .next();
             }
             let last = best >= target || target == 0.0;
             if exact {
@@ -90,20 +90,33 @@ impl Division {
             loss *= 1.5;
         }
     }
+}
 
-    /// Of these templates, those that a placement can use that is worth at least so much.
-    pub fn useful(&self, problem: &Problem, templates: &[Vec<Template>], at_least: f64) -> Vec<Vec<bool>> {
-        let allowances = allowances(problem, &self.prices, at_least);
-        let Some(units) = Units::new(problem, templates, usize::MAX)
-            .filter(|_| problem.counts().iter().sum::<u32>() <= 1_000_000)
-        else {
-            return templates.iter().map(|all| vec![true; all.len()]).collect();
-        };
-        let of = |(all, allowance): (&Vec<Template>, &Allowance)| {
-            all.iter().map(|template| useful(template, &units, &self.prices, allowance)).collect()
-        };
-        templates.iter().zip(&allowances).map(of).collect()
+/// Of these templates, those that a placement can use that is worth at least so much; all, where that is not known.
+pub(crate) fn useful(
+    problem: &Problem,
+    templates: &[Vec<Template>],
+    prices: &Prices,
+    at_least: f64,
+) -> Vec<Vec<bool>> {
+    let (few, allowances) =
+        (problem.counts().iter().sum::<u32>() <= MANY, allowances(problem, prices, at_least));
+    match Units::new(problem, templates, usize::MAX).filter(|units| few && units.crates == 1) {
+        None => templates.iter().map(|all| vec![true; all.len()]).collect(),
+        Some(units) => {
+            let of = |(all, of): (&Vec<Template>, &Allowance)| {
+                all.iter().map(|template| crate::yields::useful(template, &units, prices, of)).collect()
+            };
+            templates.iter().zip(&allowances).map(of).collect()
+        }
     }
+}
+
+/// The counts with what is left over, and their worth; `None` where they break a rule.
+fn placeable(problem: &Problem, templates: &[Vec<Template>], counts: Counts) -> Option<(Counts, f64)> {
+    let counts = fill(problem, templates, counts);
+    let placement = counts.placement(problem, templates);
+    placement.check(problem).is_ok().then(|| (counts, placement.value(problem)))
 }
 
 /// What each model may use in a placement worth at least `target`.
@@ -128,7 +141,19 @@ struct Candidates<'a> {
     yields: Vec<Yields>,
 }
 
-/// Of each model a yield, by number; the least rate ÷ weight of them.
+/// Where there is no way.
+const NONE: f64 = f64::NEG_INFINITY;
+
+/// How the shares of several models, their rates ÷ weight, become one figure.
+#[derive(Clone, Copy)]
+struct Combine {
+    of: fn(f64, f64) -> f64,
+    nothing: f64,
+}
+const LEAST: Combine = Combine { of: f64::min, nothing: f64::INFINITY };
+const SUM: Combine = Combine { of: std::ops::Add::add, nothing: 0.0 };
+
+/// Of each model a yield, by number, and the figure of their shares.
 struct Best {
     value: f64,
     choice: Vec<usize>,
@@ -155,34 +180,36 @@ impl<'a> Candidates<'a> {
         rate_per_s.min(most) / self.problem.weight(model)
     }
 
-    /// The best choice; of no models where there is none, and `None` where it takes more sums than are left.
-    fn best(&self, sums_left: &mut u64) -> Option<Best> {
+    /// The choice whose shares combine to the greatest figure, of shares that are at least so much; of no models where there is
+    /// none, and `None` where it takes more sums than are left.
+    fn best(&self, combine: Combine, least: f64, sums_left: &mut u64) -> Option<Best> {
         let grid = &self.units.devices;
         let none = Best { value: 0.0, choice: Vec::new() };
         let Some(last) = self.yields.len().checked_sub(1) else { return Some(none) };
-        // Per number of devices: the best least share of the models so far, and the yield of the last of them.
-        let mut shares = vec![0.0; grid.len()];
-        shares[0] = f64::INFINITY;
+        // Per number of devices: the best figure of the models so far, and the yield of the last of them.
+        let mut figures = vec![NONE; grid.len()];
+        figures[0] = combine.nothing;
         let mut chosen: Vec<Vec<u32>> = Vec::new();
         for model in 0..last {
-            let (next, of) = self.with(model, &shares, sums_left)?;
-            shares = next;
+            let (next, of) = self.with(model, &figures, combine, least, sums_left)?;
+            figures = next;
             chosen.push(of);
         }
-        let mut of_last = vec![0.0; grid.len()];
+        let mut of_last = vec![NONE; grid.len()];
         for of in &self.yields[last].all {
-            of_last[grid.at(&of.devices)] = self.share(last, of.rate_per_s);
+            let share = self.share(last, of.rate_per_s);
+            of_last[grid.at(&of.devices)] = if share >= least { share } else { NONE };
         }
         let of_last = at_most(grid, of_last);
-        let value = |at: usize| shares[at].min(of_last[grid.rest(at)]);
+        let figure = |at: usize| (combine.of)(figures[at], of_last[grid.rest(at)]);
         let best =
-            (0..grid.len()).max_by(|a, b| value(*a).total_cmp(&value(*b))).filter(|at| value(*at) > 0.0);
+            (0..grid.len()).max_by(|a, b| figure(*a).total_cmp(&figure(*b))).filter(|at| figure(*at) > 0.0);
         let Some(mut at) = best else { return Some(none) };
-        let value = value(at);
+        let value = figure(at);
 
         let rest = grid.rest(at);
-        let fitting = self.yields[last].all.iter().enumerate();
-        let fitting = fitting.filter(|(_, of)| grid.within(&of.devices, rest));
+        let fitting =
+            self.yields[last].all.iter().enumerate().filter(|(_, of)| grid.within(&of.devices, rest));
         let mut choice = vec![fitting.max_by(|a, b| a.1.rate_per_s.total_cmp(&b.1.rate_per_s))?.0];
         for (model, chosen) in chosen.iter().enumerate().rev() {
             let number = chosen[at] as usize;
@@ -194,18 +221,27 @@ impl<'a> Candidates<'a> {
     }
 
     /// Adds the yields of one more model to each number of devices.
-    fn with(&self, model: usize, shares: &[f64], sums_left: &mut u64) -> Option<(Vec<f64>, Vec<u32>)> {
+    fn with(
+        &self,
+        model: usize,
+        figures: &[f64],
+        combine: Combine,
+        least: f64,
+        sums_left: &mut u64,
+    ) -> Option<(Vec<f64>, Vec<u32>)> {
         let (grid, all) = (&self.units.devices, &self.yields[model].all);
-        let (mut next, mut chosen) = (vec![0.0_f64; grid.len()], vec![u32::MAX; grid.len()]);
-        let most = at_most(grid, shares.to_vec());
+        let (mut next, mut chosen) = (vec![NONE; grid.len()], vec![u32::MAX; grid.len()]);
+        let most = at_most(grid, figures.to_vec());
         // What the models up to this one may cost together.
         let of = &self.allowances[..=model];
         let earned: f64 = of.iter().map(|of| of.item * of.least_per_s).sum();
         let price: Vec<f64> = self.prices.device.iter().map(|p| p * f64::from(self.units.crates)).collect();
-        let costs: Vec<f64> = all.iter().map(|of| worth(&of.devices, &price)).collect();
+        let costs = all.iter().map(|of| (worth(&of.devices, &price), self.share(model, of.rate_per_s)));
+        let costs: Vec<(f64, f64)> = costs.collect();
         let mut enough = true;
         grid.walk(|at, taken| {
-            if shares[at] == 0.0 || shares[at] <= grid.below(&most, at, taken) || !enough {
+            // What fewer devices do as well is of no use.
+            if figures[at] <= grid.below(&most, at, taken) || !enough {
                 return;
             }
             match sums_left.checked_sub(all.len() as u64) {
@@ -213,12 +249,11 @@ impl<'a> Candidates<'a> {
                 None => enough = false,
             }
             let room = earned + of[0].loss - worth(taken, &price);
-            for (number, of) in all.iter().enumerate() {
-                if costs[number] <= room && grid.fits(taken, &of.devices) {
-                    let (to, share) =
-                        (at + grid.at(&of.devices), self.share(model, of.rate_per_s).min(shares[at]));
-                    if share > next[to] {
-                        (next[to], chosen[to]) = (share, number as u32);
+            for (number, (of, (cost, share))) in all.iter().zip(&costs).enumerate() {
+                if *cost <= room && *share >= least && grid.fits(taken, &of.devices) {
+                    let (to, figure) = (at + grid.at(&of.devices), (combine.of)(figures[at], *share));
+                    if figure > next[to] {
+                        (next[to], chosen[to]) = (figure, number as u32);
                     }
                 }
             }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     Answer, Limits, Packing, PlanningError, Problem, Solver,
-    search::{all_templates, best_over, with_arrivals},
+    search::{all_templates, best, with_arrivals},
 };
 
 /// What holds a plan back.
@@ -65,7 +65,7 @@ pub fn explain(
         let mut counts = problem.counts().to_vec();
         counts[at] += 1;
         let more = problem.with_counts(counts);
-        let better = best_over(&more, &all_templates(&more)?, None, solver, limits)?;
+        let better = best(&more, &all_templates(&more)?, None, solver, limits)?;
         gains.push(Gain {
             kind: kind.name.clone(),
             gain: better.proof.value - answer.proof.value,

@@ -6,10 +6,12 @@ use serde::Serialize;
 
 use crate::{
     Answer, Limits, Objective, Placement, PlanningError, PoolChange, Problem, Solver, changes,
+    division::useful,
     formulation::{Formulation, PoolKey},
     greedy::fill,
     moved,
-    search::{Counts, all_templates, best_over, with_arrivals},
+    prices::Prices,
+    search::{Counts, all_templates, best, only, with_arrivals},
     template::{Sums, Template, TemplateStage},
 };
 
@@ -46,23 +48,43 @@ pub fn replan(
     let mut templates = all_templates(problem)?;
     let repaired = repair(problem, present, &mut templates);
     let start = fill(problem, &templates, repaired);
-    let first = best_over(problem, &templates, Some(&start), solver, limits)?;
-    let moved_devices_without = moved(present, &first.placement);
+    let mut answer = best(problem, &templates, Some(&start), solver, limits)?;
+    let moved_devices_without = moved(present, &answer.placement);
 
-    let kept = first.proof.value * give_away;
-    let at_least = match problem.objective() {
-        Objective::MaxMin | Objective::Headroom => first.proof.value - kept - 1e-7 * first.proof.value,
-        Objective::LeastDevices | Objective::LeastCost => -(first.proof.value + kept + 1e-7),
-    };
-    let pools = present_pools(problem, present);
-    let mut second = Formulation::new(problem, &templates).then_least_movement(at_least, &pools);
-    let program = std::mem::take(&mut second.program);
-    let mut answer = first;
-    if let Ok(solved) = solver.solve(program, limits) {
-        let placement = Counts::of(&second, &solved).placement(problem, &templates);
-        if moved(present, &placement) < moved_devices_without {
+    let of_shares = matches!(problem.objective(), Objective::MaxMin | Objective::Headroom);
+    let (value, sign) = (answer.proof.value, if of_shares { 1.0 } else { -1.0 });
+    let at_least = sign * value - value * (give_away + 1e-7);
+    // It begins from what is there now, where that is good enough, or else from what was found.
+    let found = repair(problem, &answer.placement, &mut templates);
+    let begin = [start, found].into_iter().filter_map(|counts| {
+        let placement = counts.placement(problem, &templates);
+        let good = sign * placement.value(problem) >= at_least && placement.check(problem).is_ok();
+        good.then(|| (moved(present, &placement), placement, counts))
+    });
+    let begin = begin.min_by(|a, b| a.0.total_cmp(&b.0));
+    let mut follow = |placement: Placement| {
+        if moved(present, &placement) < moved(present, &answer.placement) {
             answer.proof.value = placement.value(problem);
             answer.placement = placement;
+        }
+    };
+    if let Some((_, placement, _)) = &begin {
+        follow(placement.clone());
+    }
+    if begin.as_ref().is_none_or(|(moved, ..)| *moved > 0.0) {
+        // No placement that good can use the others.
+        let kept = match Prices::of(problem, &templates) {
+            Ok(prices) if of_shares => useful(problem, &templates, &prices, at_least),
+            _ => templates.iter().map(|all| vec![true; all.len()]).collect(),
+        };
+        let few = only(&templates, &kept);
+        let pools = present_pools(problem, present);
+        let mut second = Formulation::new(problem, &few).then_least_movement(at_least, &pools);
+        second.program.start =
+            begin.map(|(_, _, counts)| counts.only(&kept)).map(|c| second.start(&c.rates, &c.counts));
+        let program = std::mem::take(&mut second.program);
+        if let Ok(solved) = solver.solve(program, limits) {
+            follow(Counts::of(&second, &solved).placement(problem, &few));
         }
     }
     Ok(Replanned {

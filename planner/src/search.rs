@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::{
     Limits, ModelPlacement, Objective, Packing, Placement, Problem, Route, RouteStage, Rules, SolveError,
     Solver, Status,
-    division::Division,
+    division::{Division, useful},
     formulation::Formulation,
     infeasible::{self, Infeasible},
     solver::Solved,
@@ -85,33 +85,39 @@ pub(crate) fn best(
     let Some(division) = Division::of(problem, templates, limits) else {
         return best_over(problem, templates, start, solver, limits);
     };
-    let worth = |counts: &Counts| counts.placement(problem, templates).value(problem);
-    let mut known = division.found.clone().into_iter().map(|(counts, _)| counts).collect::<Vec<_>>();
-    known.extend(start.cloned());
-    if !division.proves(limits.gap) {
-        known.extend(easier_first(problem, templates, solver, limits));
+    let proven = |counts: &Counts, templates: &[Vec<Template>]| {
+        let placement = counts.placement(problem, templates);
+        let value = placement.value(problem);
+        let proof = Proof {
+            value,
+            bound: Some(division.bound.max(value)),
+            status: Status::Optimal,
+            seconds: None,
+            nodes: None,
+            templates: templates.iter().map(Vec::len).sum(),
+            columns: 0,
+            rows: 0,
+        };
+        Answer { placement, proof }
+    };
+    if let Some((counts, _)) = division.found.as_ref().filter(|_| division.proves(limits.gap)) {
+        return Ok(proven(counts, templates));
     }
-    let known = known.into_iter().map(|counts| (worth(&counts), counts)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let known = division.found.iter().map(|(counts, _)| counts).chain(start).cloned();
+    let known = known.chain(easier_first(problem, templates, solver, limits));
+    let known = known.filter_map(|counts| {
+        let placement = counts.placement(problem, templates);
+        placement.check(problem).is_ok().then(|| (placement.value(problem), counts))
+    });
+    let known = known.max_by(|a, b| a.0.total_cmp(&b.0));
     // Whoever does better than what is known uses none but these.
     let at_least = known.as_ref().map_or(0.0, |(value, _)| value * (1.0 - 1e-6));
-    let useful = division.useful(problem, templates, at_least);
-    let few = only(templates, &useful);
-    let known = known.map(|(value, counts)| (value, counts.only(&useful)));
+    let kept = useful(problem, templates, &division.prices, at_least);
+    let few = only(templates, &kept);
+    let known = known.map(|(value, counts)| (value, counts.only(&kept)));
     match known {
         Some((value, counts)) if division.bound <= value * (1.0 + limits.gap.max(1e-9)) => {
-            let counts = with_surplus(problem, &few, counts, solver, limits);
-            let placement = counts.placement(problem, &few);
-            let proof = Proof {
-                value: placement.value(problem),
-                bound: Some(division.bound.max(value)),
-                status: Status::Optimal,
-                seconds: None,
-                nodes: None,
-                templates: templates.iter().map(Vec::len).sum(),
-                columns: 0,
-                rows: 0,
-            };
-            Ok(Answer { placement, proof })
+            Ok(proven(&with_surplus(problem, &few, counts, solver, limits), &few))
         }
         known => {
             let start = known.map(|(_, counts)| counts);
