@@ -10,7 +10,7 @@
 //! bound holds.
 
 use crate::{
-    Limits, Objective, Problem,
+    Limits, Objective, Problem, Progress,
     greedy::fill,
     grid::Grid,
     prices::{Prices, worth},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Most places of all tables of a search together: some 100 MB.
-const PLACES: usize = 1 << 22;
+const PLACES: usize = 1 << 21;
 /// Of more devices it takes too long to say which templates are of use.
 const MANY: u32 = 20_000;
 /// So many sums are looked at in a second, more or less: limits are counted and not timed, so that runs repeat.
@@ -63,12 +63,14 @@ impl Division {
     /// Lowers the target until the best is found, or what was found is near enough, or there is none.
     fn lower(&mut self, problem: &Problem, templates: &[Vec<Template>], units: &Units, limits: &Limits) {
         let mut sums_left = (limits.seconds * SUMS_PER_SECOND) as u64;
-        let (upper, exact) = (self.bound, units.crates == 1);
-        let mut best = 0.0_f64;
-        let mut loss = upper * 0.25 / problem.counts().iter().map(|count| f64::from(*count)).sum::<f64>();
+        // Crates leave some devices out.
+        let exact = units.crates == 1;
+        let prices = &Prices { bound: units.worth(&self.prices), ..self.prices.clone() };
+        let (upper, mut best) = (self.bound.min(prices.bound), 0.0_f64);
+        let mut loss = upper * 0.25 / units.devices.most().iter().map(|count| f64::from(*count)).sum::<f64>();
         while !self.proves(limits.gap) {
             let target = best.max(upper - loss).max(0.0);
-            let candidates = Candidates::new(problem, templates, units, &self.prices, target, &mut sums_left);
+            let candidates = Candidates::new(problem, templates, units, prices, target, &mut sums_left);
             let Some(candidates) = candidates else { return };
             let Some(found) = candidates.best(LEAST, 0.0, &mut sums_left) else { return };
             if found.value > best {
@@ -77,12 +79,16 @@ impl Division {
                 let surplus = candidates.best(SUM, best * (1.0 - 1e-9), &mut sums_left);
                 let choices = surplus.into_iter().chain([found]);
                 self.found = choices
-                    .filter_map(|of| placeable(problem, templates, candidates.counts(&of.choice)))
-                    .next();
+                    .into_iter()
+                    .find_map(|of| placeable(problem, templates, candidates.counts(&of.choice)));
             }
             let last = best >= target || target == 0.0;
             if exact {
                 self.bound = self.bound.min(if last { best } else { target });
+            }
+            if let Some(watch) = &limits.watch {
+                let value = self.found.as_ref().map(|(_, value)| *value);
+                watch.tell(Progress { seconds: None, value, bound: Some(self.bound) });
             }
             if last {
                 return;
@@ -283,4 +289,130 @@ impl<'a> Candidates<'a> {
 fn at_most(grid: &Grid, mut figures: Vec<f64>) -> Vec<f64> {
     grid.walk(|at, numbers| figures[at] = figures[at].max(grid.below(&figures, at, numbers)));
     figures
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::{Division, useful};
+    use crate::{
+        Cluster, Demand, DeviceKind, EngineKind, Latency, Limits, Objective, Packing, Problem, Profile,
+        Rules, Slo,
+        exhaustive::best_least_share,
+        formulation::Formulation,
+        random::{SOLVER, cases, checked, limits, small},
+        search::{all_templates, best_over, only},
+    };
+
+    /// The same question, with a least and a greatest rate for its first model.
+    fn between(problem: &Problem, least_per_s: f64, most_per_s: f64) -> Problem {
+        let profiles = problem.profiles().iter().map(|profile| (profile.model().to_owned(), profile.clone()));
+        let mut demands = problem.demands().to_vec();
+        (demands[0].rate_per_s, demands[0].at_most_per_s) = (least_per_s, Some(most_per_s));
+        let (rules, cluster) = (problem.rules().clone(), problem.cluster().clone());
+        let profiles: BTreeMap<_, _> = profiles.collect();
+        let same = Problem::new(cluster, &profiles, demands, rules, problem.objective()).unwrap();
+        same.with_arrivals(problem.arrivals_per_s().unwrap().to_vec())
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-5 * b.max(1.0)
+    }
+
+    proptest! {
+        #![proptest_config(cases(150))]
+
+        #[test]
+        fn three_models_on_three_kinds_are_worth_what_trying_all_gives(problem in small(3, 3, 3, 3)) {
+            let Ok(templates) = all_templates(&problem) else { return Ok(()) };
+            let division = Division::of(&problem, &templates, &limits()).unwrap();
+            let (best, found) = (best_least_share(&problem), division.found.as_ref().map_or(0.0, |of| of.1));
+            prop_assert!(close(found, best) && close(division.bound, best), "{found} {} {best}", division.bound);
+        }
+
+        #[test]
+        fn with_a_least_and_a_greatest_rate_it_is_what_the_solver_finds(
+            problem in small(2, 2, 5, 3), least in 0.0..1.2_f64, most in 0.3..2.0_f64,
+        ) {
+            let Ok(templates) = all_templates(&problem) else { return Ok(()) };
+            let rate = Division::of(&problem, &templates, &limits()).unwrap().bound * problem.weight(0);
+            prop_assume!(rate > 1.0);
+            let problem = between(&problem, (least * rate).min(most * rate), most * rate);
+            let division = Division::of(&problem, &templates, &limits()).unwrap();
+            match best_over(&problem, &templates, None, SOLVER, &limits()) {
+                Ok(solved) => {
+                    let (counts, value) = division.found.as_ref().unwrap();
+                    let best = solved.proof.value;
+                    prop_assert!(close(*value, best) && close(division.bound, best), "{value} {best}");
+                    checked(&problem, &counts.placement(&problem, &templates))?;
+                }
+                Err(_) => prop_assert!(division.found.is_none()),
+            }
+        }
+
+        #[test]
+        fn no_plan_with_fractions_summed_up_exceeds_the_bound(problem in small(2, 2, 4, 3)) {
+            let problem = problem.with_rules(Rules { packing: Packing::Summed, ..problem.rules().clone() });
+            let Ok(templates) = all_templates(&problem) else { return Ok(()) };
+            let division = Division::of(&problem, &templates, &limits()).unwrap();
+            let Ok(solved) = best_over(&problem, &templates, None, SOLVER, &limits()) else { return Ok(()) };
+            let (bound, best) = (division.bound, solved.proof.value);
+            prop_assert!(best <= bound * (1.0 + 1e-6), "{best} is above {bound}");
+            if let Some((counts, value)) = &division.found {
+                prop_assert!(close(*value, best), "{value} {best}");
+                checked(&problem, &counts.placement(&problem, &templates))?;
+            }
+        }
+
+        #[test]
+        fn templates_that_are_left_out_are_in_no_best_plan(problem in small(2, 2, 4, 3), summed in any::<bool>()) {
+            let packing = if summed { Packing::Summed } else { Packing::WholeDevices };
+            let problem = problem.with_rules(Rules { packing, ..problem.rules().clone() });
+            let Ok(templates) = all_templates(&problem) else { return Ok(()) };
+            let Ok(all) = best_over(&problem, &templates, None, SOLVER, &limits()) else { return Ok(()) };
+            let prices = Division::of(&problem, &templates, &limits()).unwrap().prices;
+            let kept = useful(&problem, &templates, &prices, all.proof.value * (1.0 - 1e-6));
+            let few = best_over(&problem, &only(&templates, &kept), None, SOLVER, &limits()).unwrap();
+            prop_assert!(close(few.proof.value, all.proof.value), "{} {}", few.proof.value, all.proof.value);
+        }
+
+        #[test]
+        fn of_the_plans_with_the_best_least_share_it_is_one_with_the_greatest_sum(problem in small(2, 2, 4, 3)) {
+            let Ok(templates) = all_templates(&problem) else { return Ok(()) };
+            let division = Division::of(&problem, &templates, &limits()).unwrap();
+            let Some((counts, value)) = division.found else { return Ok(()) };
+            let sum = |rates: &[Vec<f64>]| -> f64 {
+                rates.iter().enumerate().map(|(m, all)| all.iter().sum::<f64>() / problem.weight(m)).sum()
+            };
+            let mut second = Formulation::new(&problem, &templates).then_surplus(value * (1.0 - 1e-7));
+            let program = std::mem::take(&mut second.program);
+            let solved = crate::search::Counts::of(&second, &SOLVER.solve(program, &limits()).unwrap());
+            let (ours, best) = (sum(&counts.rates), sum(&solved.rates));
+            prop_assert!(ours >= best * (1.0 - 1e-5), "{ours} {best}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_devices_are_divided_in_crates() {
+        let table = |us: f64| vec![Latency::Table(vec![us]), Latency::Table(vec![us / 3.0])];
+        let of = |model: &str, fast: f64, slow: f64| {
+            let latency_us = [("fast".to_owned(), table(fast)), ("slow".to_owned(), table(slow))];
+            (model.to_owned(), Profile::new(model, BTreeMap::from(latency_us), vec![1000]).unwrap())
+        };
+        let profiles = BTreeMap::from([of("a", 1000.0, 2700.0), of("b", 700.0, 3100.0)]);
+        let kind = |name: &str| DeviceKind::new(name, EngineKind::Throttled);
+        let cluster = Cluster::of([(kind("fast"), 25_001), (kind("slow"), 75_003)]).unwrap();
+        let demand = |model| Demand::new(model, 0.0).within(Slo { latency_us: 1e4, margin: 0.0 });
+        let demands = vec![demand("a"), demand("b")];
+        let problem = Problem::new(cluster, &profiles, demands, Rules::normal(), Objective::MaxMin).unwrap();
+        let problem = problem.with_arrivals(vec![1e3; 2]);
+        let templates = all_templates(&problem).unwrap();
+        let division = Division::of(&problem, &templates, &Limits::default()).unwrap();
+        let (counts, value) = division.found.unwrap();
+        counts.placement(&problem, &templates).check(&problem).unwrap();
+        assert!(value <= division.bound && value > 0.997 * division.bound, "{value} of {}", division.bound);
+    }
 }

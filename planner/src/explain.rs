@@ -54,7 +54,7 @@ pub fn explain(
     solver: &dyn Solver,
     limits: &Limits,
 ) -> Result<Explanation, PlanningError> {
-    let problem = with_arrivals(problem, solver, limits)?;
+    let (problem, limits) = (with_arrivals(problem, solver, limits)?, &limits.untold());
     let models = &answer.placement.models;
     let share = |at: usize| models[at].rate_per_s / problem.weight(at);
     let worst = (0..models.len()).min_by(|a, b| share(*a).total_cmp(&share(*b))).unwrap_or(0);

@@ -1,11 +1,11 @@
 //! HiGHS, the solver that proves: bound, gap and nodes are read from its own model beside good_lp's algebra.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use good_lp::{SolverModel as _, solvers::highs::highs as of_good_lp};
 use highs::{HighsModelStatus, HighsSolutionStatus, Model, SolvedModel};
 
-use crate::solver::{Limits, Program, SolveError, Solved, Solver, Status};
+use crate::solver::{Limits, Program, Progress, SolveError, Solved, Solver, Status, Watcher};
 
 /// HiGHS on one thread, which makes runs repeat.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +26,9 @@ impl Solver for Highs {
         set_options(&mut model, limits)?;
         if let Some(values) = &start {
             model.try_set_solution(Some(values), None, None, None).map_err(failed)?;
+        }
+        if let Some(watcher) = &limits.watch {
+            watch(&mut model, watcher)?;
         }
         let solved = model.try_solve().map_err(failed)?;
         let status = match solved.status() {
@@ -59,6 +62,42 @@ impl Solver for Highs {
     }
 }
 
+/// Has HiGHS tell of every better solution, and now and then. The watcher must outlive the search.
+fn watch(model: &mut Model, watcher: &Watcher) -> Result<(), SolveError> {
+    let whom = std::ptr::from_ref(watcher).cast_mut().cast::<c_void>();
+    let events = [highs_sys::kHighsCallbackMipImprovingSolution, highs_sys::kHighsCallbackMipLogging];
+    // SAFETY: the pointers are to a live model and to a watcher that its caller borrows until the search has ended; HiGHS calls
+    // back during the search only.
+    let set = unsafe {
+        let set = highs_sys::Highs_setCallback(model.as_mut_ptr(), Some(told), whom);
+        events
+            .iter()
+            .fold(set, |set, event| set.max(highs_sys::Highs_startCallback(model.as_mut_ptr(), *event)))
+    };
+    if set == highs_sys::STATUS_OK { Ok(()) } else { Err(failed("it cannot be watched")) }
+}
+
+/// What HiGHS calls.
+unsafe extern "C" fn told(
+    _event: c_int,
+    _message: *const c_char,
+    out: *const highs_sys::HighsCallbackDataOut,
+    _into: *mut highs_sys::HighsCallbackDataIn,
+    whom: *mut c_void,
+) {
+    // SAFETY: `whom` is what `watch` gave, and what HiGHS tells lives for the call.
+    let (Some(watcher), Some(out)) = (unsafe { whom.cast::<Watcher>().as_ref() }, unsafe { out.as_ref() })
+    else {
+        return;
+    };
+    // Before there is one, HiGHS says infinity, or a very large number.
+    let known = |figure: f64| Some(figure).filter(|figure| figure.abs() < 1e100);
+    let (value, bound) = (known(out.mip_primal_bound), known(out.mip_dual_bound));
+    let progress = Progress { seconds: Some(out.running_time), value, bound };
+    // A panic must not unwind through HiGHS; who watches badly is not told.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| watcher.tell(progress)));
+}
+
 /// Nodes of the search tree, which `highs` does not read since the figure has 64 bits.
 fn nodes(solved: &SolvedModel) -> Option<u64> {
     let mut count = -1_i64;
@@ -78,6 +117,10 @@ fn set_options(model: &mut Model, limits: &Limits) -> Result<(), SolveError> {
     model.try_set_option("threads", 1).map_err(failed)?;
     if let Some(nodes) = limits.nodes {
         model.try_set_option("mip_max_nodes", i32::try_from(nodes).unwrap_or(i32::MAX)).map_err(failed)?;
+    }
+    // What is not logged is not told either.
+    if limits.watch.is_some() {
+        model.try_set_option("output_flag", true).map_err(failed)?;
     }
     if let Some(log) = &limits.log {
         model.try_set_option("output_flag", true).map_err(failed)?;

@@ -115,7 +115,7 @@ pub(crate) fn too_few(
     if problem.demands().iter().any(|demand| demand.rate_per_s == 0.0) {
         return Infeasible::TooFewForAny { models: problem.demands().len() }.into();
     }
-    let limits = Limits { seconds: limits.seconds.min(5.0), gap: limits.gap.max(1e-3), ..limits.clone() };
+    let limits = Limits { seconds: limits.seconds.min(5.0), gap: limits.gap.max(1e-3), ..limits.untold() };
     let headroom = problem.with_objective(Objective::Headroom);
     let answer = match best(&headroom, of_models, None, solver, &limits) {
         Ok(answer) => answer,

@@ -120,5 +120,5 @@ pub use problem::{Objective, Packing, Problem, ProblemError, Rules};
 pub use profile::{Latency, Line, Profile, ProfileError};
 pub use replan::{Replanned, replan};
 pub use search::{Answer, PlanningError, Proof, plan, with_arrivals};
-pub use solver::{Limits, Program, SolveError, Solved, Solver, Status};
+pub use solver::{Limits, Program, Progress, SolveError, Solved, Solver, Status, Watcher};
 pub use tables::{Tables, TablesError};

@@ -56,7 +56,7 @@ impl Prices {
             item[model] = cheapest(needs, &device).map_or(0.0, |(_, least)| least * (1.0 - 1e-12));
         }
         let weighed: f64 = (0..item.len()).map(|model| problem.weight(model) * item[model]).sum();
-        if !(weighed > 0.0) {
+        if weighed.is_nan() || weighed <= 0.0 {
             return Err(SolveError::Failed { message: "the prices of devices are all 0".to_owned() });
         }
         device.iter_mut().chain(&mut item).for_each(|price| *price /= weighed);

@@ -83,7 +83,7 @@ pub fn replan(
         second.program.start =
             begin.map(|(_, _, counts)| counts.only(&kept)).map(|c| second.start(&c.rates, &c.counts));
         let program = std::mem::take(&mut second.program);
-        if let Ok(solved) = solver.solve(program, limits) {
+        if let Ok(solved) = solver.solve(program, &limits.untold()) {
             follow(Counts::of(&second, &solved).placement(problem, &few));
         }
     }

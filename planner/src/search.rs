@@ -142,7 +142,7 @@ fn easier_first(
     let stages = if summed { rules.stages } else { 2 };
     let easier = problem.with_rules(Rules { stages, packing: Packing::WholeDevices, ..rules.clone() });
     let few = all_templates(&easier).ok()?;
-    let limits = Limits { seconds: limits.seconds / 3.0, gap: limits.gap.max(1e-3), ..limits.clone() };
+    let limits = Limits { seconds: limits.seconds / 3.0, gap: limits.gap.max(1e-3), ..limits.untold() };
     let divided = Division::of(&easier, &few, &limits).filter(|division| division.proves(limits.gap));
     let found = match divided.and_then(|division| division.found) {
         Some((counts, _)) => counts,
@@ -178,7 +178,7 @@ pub fn with_arrivals(
     }
     let uncut = problem.with_rules(problem.rules().uncut()).with_objective(Objective::MaxMin);
     let rates = match all_templates(&uncut) {
-        Ok(templates) => match best_over(&uncut, &templates, None, solver, limits) {
+        Ok(templates) => match best_over(&uncut, &templates, None, solver, &limits.untold()) {
             Ok(answer) => answer.placement.models.iter().map(|model| model.rate_per_s).collect(),
             Err(PlanningError::Infeasible(_)) => vec![0.0; problem.demands().len()],
             Err(error) => return Err(error),
@@ -230,7 +230,9 @@ fn best_within(
         first.program.start = Some(first.start(&start.rates, &start.counts));
     }
     let program = std::mem::take(&mut first.program);
-    let solved = solver.solve(program, limits).map_err(|error| match error {
+    let sign = if first.z.is_some() { 1.0 } else { -1.0 };
+    let told = Limits { watch: limits.watch.clone().map(|watch| watch.signed(sign)), ..limits.clone() };
+    let solved = solver.solve(program, &told).map_err(|error| match error {
         SolveError::Infeasible => infeasible::too_few(problem, templates, solver, limits),
         other => other.into(),
     })?;
@@ -239,7 +241,6 @@ fn best_within(
         counts = with_surplus(problem, templates, counts, solver, limits);
     }
     let placement = counts.placement(problem, templates);
-    let sign = if first.z.is_some() { 1.0 } else { -1.0 };
     let proof = Proof {
         value: placement.value(problem),
         bound: solved.bound.map(|bound| sign * bound).into_iter().chain(bound).reduce(f64::min),
@@ -268,7 +269,7 @@ fn with_surplus(
     let mut second = second.then_surplus(z * (1.0 - 1e-7));
     second.program.start = Some(start);
     let program = std::mem::take(&mut second.program);
-    let limits = Limits { seconds: (limits.seconds / 10.0).min(2.0), ..limits.clone() };
+    let limits = Limits { seconds: (limits.seconds / 10.0).min(2.0), ..limits.untold() };
     match solver.solve(program, &limits) {
         Ok(solved) => Counts::of(&second, &solved),
         Err(_) => counts,

@@ -64,6 +64,11 @@ impl Units {
         of_unit.map(|(price, parts)| price * f64::from(self.crates) / f64::from(*parts)).collect()
     }
 
+    /// What all of them are worth.
+    pub fn worth(&self, prices: &Prices) -> f64 {
+        worth(self.grid.most(), &self.prices(prices))
+    }
+
     /// The counts that a template needs for a rate, as the program counts them.
     pub fn counts(&self, template: &Template, rate_per_s: f64) -> Vec<f64> {
         let count = |stage| (rate_per_s / self.of(stage).1 - 1e-9).ceil().max(1.0) * f64::from(self.crates);
@@ -101,6 +106,9 @@ impl Allowance {
         worth > self.item * self.least_per_s + self.loss
     }
 }
+
+/// Sums in another order differ in their last digits.
+const MORE: f64 = 1.0 + 1e-11;
 
 struct Step {
     units: Vec<u32>,
@@ -192,14 +200,26 @@ impl Yields {
         let mut most = vec![f64::NEG_INFINITY; grid.len()];
         let mut last = vec![u32::MAX; grid.len()];
         let mut of_devices: HashMap<usize, Yield> = HashMap::new();
-        let mut enough = true;
+        // Any sum is reached by adding its last step first, so a step is added from its own place onwards, and only if the
+        // steps before it do not do as well there.
+        let (mut next, mut active, mut enough) = (0, Vec::new(), true);
         rates[0] = 0.0;
         grid.walk(|at, taken| {
+            let is_step = steps.get(next).filter(|step| step.at == at).filter(|_| at > 0);
+            if let Some(step) = is_step {
+                if step.rate_per_s > rates[at] * MORE {
+                    (rates[at], last[at]) = (step.rate_per_s, next as u32);
+                }
+                next += 1;
+            }
             let (rate, below) = (rates[at], grid.below(&most, at, taken));
             most[at] = rate.max(below);
             // What fewer units do as well is of no use, and what loses too much now only loses more.
-            if rate <= below || !allowance.allows(worth(taken, &prices), rate) || !enough {
+            if rate <= below * MORE || !allowance.allows(worth(taken, &prices), rate) || !enough {
                 return;
+            }
+            if is_step.is_some() && last[at] + 1 == next as u32 {
+                active.push(last[at]);
             }
             let devices: Vec<u32> =
                 taken.iter().zip(&units.parts).map(|(u, parts)| u.div_ceil(*parts)).collect();
@@ -208,20 +228,21 @@ impl Yields {
             if rate > known.rate_per_s {
                 (known.rate_per_s, known.at) = (rate, at);
             }
-            match sums_left.checked_sub(steps.len() as u64) {
+            match sums_left.checked_sub(1 + active.len() as u64) {
                 Some(left) => *sums_left = left,
                 None => enough = false,
             }
-            for (number, step) in steps.iter().enumerate() {
+            for number in &active {
+                let step = &steps[*number as usize];
                 if rate + step.rate_per_s > rates.get(at + step.at).copied().unwrap_or(f64::INFINITY)
                     && grid.fits(taken, &step.units)
                 {
                     rates[at + step.at] = rate + step.rate_per_s;
-                    last[at + step.at] = number as u32;
+                    last[at + step.at] = *number;
                 }
             }
         });
-        let enough_per_s = allowance.least_per_s * (1.0 - 1e-12);
+        let enough_per_s = allowance.least_per_s / MORE;
         let mut all: Vec<Yield> = of_devices.into_values().filter(|y| y.rate_per_s >= enough_per_s).collect();
         all.sort_by(|a, b| a.devices.cmp(&b.devices));
         enough.then_some(Self { steps, last, all })
