@@ -15,10 +15,18 @@ use crate::{
 pub fn run(ask: &Ask) -> Result<(), CliError> {
     let watch = Some(Watcher::new(progress()));
     let limits = Limits { seconds: ask.seconds, gap: ask.gap, nodes: None, log: ask.log.clone(), watch };
-    if !(ask.seconds > 0.0 && ask.gap >= 0.0) {
-        let (value, wanted) =
-            (format!("{} / {}", ask.seconds, ask.gap), "seconds above 0 and a gap of 0 or more");
-        return Err(CliError::Argument { option: "seconds/--gap", value, wanted: wanted.to_owned() });
+    let figures = [
+        ("seconds", ask.seconds, ask.seconds > 0.0, "give seconds above 0"),
+        ("gap", ask.gap, ask.gap >= 0.0, "give 0 or more; 0.01 is one percent"),
+        (
+            "give-away",
+            ask.give_away,
+            (0.0..1.0).contains(&ask.give_away),
+            "give a part of the objective, 0 up to 1",
+        ),
+    ];
+    if let Some((option, value, _, wanted)) = figures.into_iter().find(|(_, _, good, _)| !good) {
+        return Err(CliError::Argument { option, value: value.to_string(), wanted: wanted.to_owned() });
     }
     let problem = ask.problem()?;
     eprintln!(

@@ -132,3 +132,24 @@ fn set_options(model: &mut Model, limits: &Limits) -> Result<(), SolveError> {
 fn failed(message: impl std::fmt::Debug) -> SolveError {
     SolveError::Failed { message: format!("{message:?}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use crate::{Highs, Limits, Objective, Progress, Watcher, objectives::problem, plan};
+
+    #[test]
+    fn who_watches_is_told_of_what_is_found_in_the_units_that_were_asked_for() {
+        let told: Arc<Mutex<Vec<Progress>>> = Arc::default();
+        let seen = Arc::clone(&told);
+        let watch = Watcher::new(move |progress| seen.lock().unwrap().push(progress));
+        let question = problem(4, 8, [1000.0, 1000.0], Objective::LeastCost);
+        let answer = plan(&question, &Highs, &Limits { watch: Some(watch), ..Limits::default() }).unwrap();
+        let told = told.lock().unwrap();
+        let best = told.iter().filter_map(|progress| progress.value).fold(f64::INFINITY, f64::min);
+        assert!((best - answer.proof.value).abs() < 1e-6, "{told:?}");
+        let fits = |of: &Progress| of.value.zip(of.bound).is_none_or(|(value, bound)| bound <= value + 1e-6);
+        assert!(told.iter().all(fits), "{told:?}");
+    }
+}
