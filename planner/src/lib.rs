@@ -21,8 +21,9 @@
 //! How a plan is found:
 //!
 //! * [`Problem`]: the question, with its [`Rules`] and its [`Objective`].
-//! * [`plan`]: templates (`template.rs`) become a program (`formulation.rs`), a [`Solver`] solves it, and the [`Answer`]
-//!   is a [`Placement`] with its [`Proof`]. [`greedy`] needs no solver; [`no_partition`] and [`chain_pairs`] are what pooled
+//! * [`plan`]: of the templates (`template.rs`) and what devices are worth (`prices.rs`) tables are made (`division.rs`), which mostly
+//!   prove the best; where they do not, a program (`formulation.rs`) that a [`Solver`] solves. The [`Answer`] is a
+//!   [`Placement`] with its [`Proof`]. Who wants to know how far it is gives [`Limits`] a [`Watcher`]. [`greedy`] needs no solver; [`no_partition`] and [`chain_pairs`] are what pooled
 //!   plans are compared with.
 //! * [`Placement::check`] verifies without a solver, [`Placement::deploy`] names devices, [`Plan::to_toml`] writes the
 //!   result for others to load, [`explain`] says what holds a

@@ -1,4 +1,4 @@
-//! From question to answer: templates, program, solver, placement, and how good it is proven to be.
+//! From question to answer: templates, tables, program, solver, placement, and how good it is proven to be.
 
 use serde::Serialize;
 use thiserror::Error;
@@ -31,15 +31,15 @@ pub struct Proof {
     pub bound: Option<f64>,
     /// How the search ended.
     pub status: Status,
-    /// On the solver's clock; without the making of templates and program.
+    /// On the solver's clock; without the making of templates and program. `None` where tables were enough.
     pub seconds: Option<f64>,
-    /// Nodes of the search tree.
+    /// Nodes of the search tree, where there was one.
     pub nodes: Option<u64>,
     /// Templates that were worth a column, over all models.
     pub templates: usize,
-    /// Columns of the program.
+    /// Columns of the program, 0 where none was needed.
     pub columns: usize,
-    /// Rows of the program.
+    /// Rows of the program, likewise.
     pub rows: usize,
 }
 

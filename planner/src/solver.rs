@@ -42,7 +42,7 @@ pub(crate) struct Column {
 /// When a solver may stop before it has the whole proof.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// After so many seconds of the solver's own clock.
+    /// After so many seconds of the solver's own clock; before that, after some 10⁸ sums in tables for each of them.
     pub seconds: f64,
     /// At so small a difference between the best plan and the bound, relative to the plan.
     pub gap: f64,
@@ -66,6 +66,14 @@ pub struct Progress {
 }
 
 /// Who is told how far a search is: every time something better is found, and now and then.
+///
+/// ```
+/// use eddyline_planner::{Limits, Watcher};
+///
+/// let watch = Watcher::new(|progress| println!("best {:?}, bound {:?}", progress.value, progress.bound));
+/// let limits = Limits { watch: Some(watch), ..Limits::seconds(10.0) };
+/// assert_eq!(limits.clone(), limits);
+/// ```
 #[derive(Clone)]
 pub struct Watcher(Arc<dyn Fn(Progress) + Send + Sync>);
 
