@@ -16,7 +16,7 @@ use crate::{
     prices::{Prices, worth},
     search::Counts,
     template::Template,
-    yields::{Allowance, Units, Yields},
+    yields::{self, Allowance, Units, Yields},
 };
 
 /// Most places of all tables of a search together: some 100 MB.
@@ -77,10 +77,9 @@ impl Division {
                 best = found.value;
                 // Lexicographic: of those whose least share is as great, one with the greatest sum.
                 let surplus = candidates.best(SUM, best * (1.0 - 1e-9), &mut sums_left);
-                let choices = surplus.into_iter().chain([found]);
-                self.found = choices
-                    .into_iter()
-                    .find_map(|of| placeable(problem, templates, candidates.counts(&of.choice)));
+                let mut choices = surplus.into_iter().chain([found]);
+                self.found =
+                    choices.find_map(|of| placeable(problem, templates, candidates.counts(&of.choice)));
             }
             let last = best >= target || target == 0.0;
             if exact {
@@ -111,7 +110,7 @@ pub(crate) fn useful(
         None => templates.iter().map(|all| vec![true; all.len()]).collect(),
         Some(units) => {
             let of = |(all, of): (&Vec<Template>, &Allowance)| {
-                all.iter().map(|template| crate::yields::useful(template, &units, prices, of)).collect()
+                all.iter().map(|template| yields::useful(template, &units, prices, of)).collect()
             };
             templates.iter().zip(&allowances).map(of).collect()
         }

@@ -64,6 +64,21 @@ impl Prices {
             problem.counts().iter().zip(&device).map(|(count, price)| f64::from(*count) * price).sum();
         Ok(Self { device, item, bound })
     }
+
+    /// So many templates of each model: those whose devices are worth least per item.
+    pub fn nearest(&self, templates: &[Vec<Template>], most: usize) -> Vec<Vec<bool>> {
+        let of_model = |all: &Vec<Template>| {
+            let needs = all.iter().map(|template| need(template, self.device.len()));
+            let worth =
+                needs.map(|need| need.iter().zip(&self.device).map(|(n, price)| n * price).sum::<f64>());
+            let mut by_worth: Vec<(usize, f64)> = worth.enumerate().collect();
+            by_worth.sort_by(|a, b| a.1.total_cmp(&b.1));
+            let mut kept = vec![false; all.len()];
+            by_worth.iter().take(most).for_each(|(t, _)| kept[*t] = true);
+            kept
+        };
+        templates.iter().map(of_model).collect()
+    }
 }
 
 /// Devices of each kind per item and second.

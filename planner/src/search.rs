@@ -9,9 +9,13 @@ use crate::{
     division::{Division, useful},
     formulation::Formulation,
     infeasible::{self, Infeasible},
+    prices::Prices,
     solver::Solved,
     template::{Template, templates},
 };
+
+/// So many templates of each model are enough for a good plan where there are too many to try all.
+const NEAREST: usize = 24;
 
 /// A placement with what is known of its worth.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -85,13 +89,13 @@ pub(crate) fn best(
     let Some(division) = Division::of(problem, templates, limits) else {
         return best_over(problem, templates, start, solver, limits);
     };
-    let proven = |counts: &Counts, templates: &[Vec<Template>]| {
+    let of = |counts: &Counts, templates: &[Vec<Template>], status: Status| {
         let placement = counts.placement(problem, templates);
         let value = placement.value(problem);
         let proof = Proof {
             value,
             bound: Some(division.bound.max(value)),
-            status: Status::Optimal,
+            status,
             seconds: None,
             nodes: None,
             templates: templates.iter().map(Vec::len).sum(),
@@ -101,10 +105,10 @@ pub(crate) fn best(
         Answer { placement, proof }
     };
     if let Some((counts, _)) = division.found.as_ref().filter(|_| division.proves(limits.gap)) {
-        return Ok(proven(counts, templates));
+        return Ok(of(counts, templates, Status::Optimal));
     }
     let known = division.found.iter().map(|(counts, _)| counts).chain(start).cloned();
-    let known = known.chain(easier_first(problem, templates, solver, limits));
+    let known = known.chain(easier_first(problem, templates, &division.prices, solver, limits));
     let known = known.filter_map(|counts| {
         let placement = counts.placement(problem, templates);
         placement.check(problem).is_ok().then(|| (placement.value(problem), counts))
@@ -115,35 +119,47 @@ pub(crate) fn best(
     let kept = useful(problem, templates, &division.prices, at_least);
     let few = only(templates, &kept);
     let known = known.map(|(value, counts)| (value, counts.only(&kept)));
-    match known {
-        Some((value, counts)) if division.bound <= value * (1.0 + limits.gap.max(1e-9)) => {
-            Ok(proven(&with_surplus(problem, &few, counts, solver, limits), &few))
+    if let Some((value, counts)) = &known
+        && division.bound <= value * (1.0 + limits.gap.max(1e-9))
+    {
+        let counts = with_surplus(problem, &few, counts.clone(), solver, limits);
+        return Ok(of(&counts, &few, Status::Optimal));
+    }
+    let start = known.as_ref().map(|(_, counts)| counts);
+    let found = best_within(problem, &few, start, Some(division.bound), solver, limits);
+    match (found, known) {
+        (Ok(answer), Some((value, counts))) if answer.proof.value < value * (1.0 - 1e-9) => {
+            Ok(Answer { proof: Proof { value, ..answer.proof }, ..of(&counts, &few, Status::Limit) })
         }
-        known => {
-            let start = known.map(|(_, counts)| counts);
-            best_within(problem, &few, start.as_ref(), Some(division.bound), solver, limits)
-        }
+        // What is known is better than no answer.
+        (Err(PlanningError::Solve(_)), Some((_, counts))) => Ok(of(&counts, &few, Status::Limit)),
+        (found, _) => found,
     }
 }
 
 /// An easier question whose plans are plans for this one too, so that the search can begin from what is found: where fractions
-/// are summed up, the same on whole devices, and on whole devices the same with two stages. It has a third of the time.
+/// are summed up, the same on whole devices, and on whole devices the same with the templates that lose least. It has a third
+/// of the time.
 fn easier_first(
     problem: &Problem,
     templates: &[Vec<Template>],
+    prices: &Prices,
     solver: &dyn Solver,
     limits: &Limits,
 ) -> Option<Counts> {
-    let rules = problem.rules();
-    let summed = rules.packing == Packing::Summed;
-    if !summed && templates.iter().flatten().all(|template| template.stages.len() <= 2) {
+    let summed = problem.rules().packing == Packing::Summed;
+    if !summed && templates.iter().all(|all| all.len() <= NEAREST) {
         return None;
     }
-    let stages = if summed { rules.stages } else { 2 };
-    let easier = problem.with_rules(Rules { stages, packing: Packing::WholeDevices, ..rules.clone() });
-    let few = all_templates(&easier).ok()?;
+    let easier = problem.with_rules(Rules { packing: Packing::WholeDevices, ..problem.rules().clone() });
+    let few = if summed {
+        all_templates(&easier).ok()?
+    } else {
+        only(templates, &prices.nearest(templates, NEAREST))
+    };
     let limits = Limits { seconds: limits.seconds / 3.0, gap: limits.gap.max(1e-3), ..limits.untold() };
-    let divided = Division::of(&easier, &few, &limits).filter(|division| division.proves(limits.gap));
+    let divided = if summed { Division::of(&easier, &few, &limits) } else { None };
+    let divided = divided.filter(|division| division.proves(limits.gap));
     let found = match divided.and_then(|division| division.found) {
         Some((counts, _)) => counts,
         None => {

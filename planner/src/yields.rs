@@ -37,8 +37,11 @@ impl Units {
             for stage in templates.iter().flatten().flat_map(|template| &template.stages) {
                 parts[stage.kind] = common_multiple(parts[stage.kind], stage.slices);
             }
-            let units = problem.counts().iter().zip(&parts).map(|(count, parts)| count * parts).collect();
-            let (grid, devices) = (Grid::new(units, limit)?, Grid::new(problem.counts().to_vec(), limit)?);
+            let units = problem.counts().iter().zip(&parts).map(|(count, parts)| count.checked_mul(*parts));
+            let (grid, devices) = (
+                Grid::new(units.collect::<Option<_>>()?, limit)?,
+                Grid::new(problem.counts().to_vec(), limit)?,
+            );
             return Some(Self { packing, grid, devices, parts, crates: 1 });
         }
         let most = problem.counts().iter().copied().max()?;

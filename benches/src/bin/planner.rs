@@ -242,11 +242,14 @@ fn four_kinds(suite: &mut Suite) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A hundred devices and a hundred thousand.
+/// A hundred devices and a hundred thousand; and all models of the comparison at once.
 fn scale(suite: &mut Suite) -> Result<(), Box<dyn Error>> {
     println!("{:12} {:>9} {:>12} {:>8} {:>7}", "models", "devices", "value", "gap", "s");
-    for (group, devices) in ["G1", "G4"].iter().flat_map(|g| [100, 1_000, 100_000].map(|n| (*g, n))) {
-        let models = models_of(suite, group);
+    let groups = ["G1", "G4"].iter().flat_map(|g| [100, 1_000, 100_000].map(|n| (*g, n)));
+    for (group, devices) in groups.chain([("all 18", 240)]) {
+        let of = |group: &&str| models_of(suite, group);
+        let all = || ["G1", "G2", "G3", "G4", "G5", "G6"].iter().flat_map(of).collect();
+        let models: Vec<String> = if group == "all 18" { all() } else { of(&group) };
         let models: Vec<&str> = models.iter().map(String::as_str).collect();
         let problem = question(suite, &[("L4", devices / 4), ("P4", devices / 4 * 3)], &models, 3)?;
         let limits = Limits { gap: 1e-2, ..Limits::seconds(10.0) };
