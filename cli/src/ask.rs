@@ -21,19 +21,19 @@ pub struct Ask {
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',', required = true)]
     pub models: Vec<String>,
     /// Deadlines: one for all (50ms) or per model (a=50ms,b=0.1s); default: those in the profiles
-    #[arg(long, value_name = "TIME", value_delimiter = ',')]
+    #[arg(long, value_name = "TIME", value_delimiter = ',', allow_hyphen_values = true)]
     pub slo: Vec<String>,
     /// The part of a deadline that is left for waiting, 0 to 1
-    #[arg(long, default_value_t = 0.4)]
+    #[arg(long, default_value_t = 0.4, allow_hyphen_values = true)]
     pub margin: f64,
     /// Items per second that must be carried, per model (a=100,b=20)
-    #[arg(long, value_name = "MODEL=RATE", value_delimiter = ',')]
+    #[arg(long, value_name = "MODEL=RATE", value_delimiter = ',', allow_hyphen_values = true)]
     pub rate: Vec<String>,
     /// Items per second beyond which more is of no use, per model
-    #[arg(long, value_name = "MODEL=RATE", value_delimiter = ',')]
+    #[arg(long, value_name = "MODEL=RATE", value_delimiter = ',', allow_hyphen_values = true)]
     pub at_most: Vec<String>,
     /// Shares of the models where they compete (a=0.3,b=0.7)
-    #[arg(long, value_name = "MODEL=WEIGHT", value_delimiter = ',')]
+    #[arg(long, value_name = "MODEL=WEIGHT", value_delimiter = ',', allow_hyphen_values = true)]
     pub weight: Vec<String>,
     /// What is best: max-min, headroom, least-devices or least-cost
     #[arg(long, default_value = "max-min", value_parser = objective)]
@@ -54,16 +54,16 @@ pub struct Ask {
     #[arg(long)]
     pub published: bool,
     /// End the search after so many seconds, with the best plan and its bound
-    #[arg(long, default_value_t = 60.0)]
+    #[arg(long, default_value_t = 60.0, allow_hyphen_values = true)]
     pub seconds: f64,
     /// End the search when so close to the bound, relative to the plan
-    #[arg(long, default_value_t = 1e-4)]
+    #[arg(long, default_value_t = 1e-4, allow_hyphen_values = true)]
     pub gap: f64,
     /// Follow this present plan, moving as few devices as can be
     #[arg(long, value_name = "PLAN.json")]
     pub from: Option<PathBuf>,
     /// With --from: how much of the objective may be given away for less movement
-    #[arg(long, default_value_t = 0.001)]
+    #[arg(long, default_value_t = 0.001, allow_hyphen_values = true)]
     pub give_away: f64,
     /// Say what holds the plan back and what one more device of each kind would bring
     #[arg(long)]

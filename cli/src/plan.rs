@@ -1,10 +1,10 @@
 //! `eddyline plan`: a search with its table, its file and its picture.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Mutex};
 
 use eddyline_planner::{
-    Answer, Highs, Limits, Objective, Problem, Status, explain, greedy, no_partition, plan, replan,
-    with_arrivals,
+    Answer, Highs, Limits, Objective, Problem, Progress, Status, Watcher, explain, greedy, no_partition,
+    plan, replan, with_arrivals,
 };
 
 use crate::{
@@ -13,11 +13,20 @@ use crate::{
 };
 
 pub fn run(ask: &Ask) -> Result<(), CliError> {
-    let limits = Limits { seconds: ask.seconds, gap: ask.gap, nodes: None, log: ask.log.clone() };
-    if !(ask.seconds > 0.0 && ask.gap >= 0.0) {
-        let (value, wanted) =
-            (format!("{} / {}", ask.seconds, ask.gap), "seconds above 0 and a gap of 0 or more");
-        return Err(CliError::Argument { option: "seconds/--gap", value, wanted: wanted.to_owned() });
+    let watch = Some(Watcher::new(progress()));
+    let limits = Limits { seconds: ask.seconds, gap: ask.gap, nodes: None, log: ask.log.clone(), watch };
+    let figures = [
+        ("seconds", ask.seconds, ask.seconds > 0.0, "give seconds above 0"),
+        ("gap", ask.gap, ask.gap >= 0.0, "give 0 or more; 0.01 is one percent"),
+        (
+            "give-away",
+            ask.give_away,
+            (0.0..1.0).contains(&ask.give_away),
+            "give a part of the objective, 0 up to 1",
+        ),
+    ];
+    if let Some((option, value, _, wanted)) = figures.into_iter().find(|(_, _, good, _)| !good) {
+        return Err(CliError::Argument { option, value: value.to_string(), wanted: wanted.to_owned() });
     }
     let problem = ask.problem()?;
     eprintln!(
@@ -72,6 +81,28 @@ pub fn run(ask: &Ask) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Says how far the search is, where that is other than the last time.
+fn progress() -> impl Fn(Progress) + Send + Sync {
+    let last = Mutex::new(String::new());
+    move |progress| {
+        let value = progress.value.map_or("no plan yet".to_owned(), |value| format!("best {value:.3}"));
+        let gap = progress.value.zip(progress.bound).filter(|(value, _)| *value != 0.0);
+        let gap = gap.map_or(String::new(), |(value, bound)| {
+            format!(", gap {:.3} %", 100.0 * (bound - value).abs() / value.abs())
+        });
+        let bound = progress.bound.map_or("no bound yet".to_owned(), |bound| format!("bound {bound:.3}"));
+        let now = format!("{value}, {bound}{gap}");
+        let Ok(mut last) = last.lock() else { return };
+        if *last != now {
+            match progress.seconds {
+                Some(seconds) => eprintln!("  {seconds:7.1} s  {now}"),
+                None => eprintln!("   tables   {now}"),
+            }
+            *last = now;
+        }
+    }
+}
+
 fn write(path: &Path, text: &str) -> Result<(), CliError> {
     fs::write(path, text).map_err(|error| CliError::file(path, format!("cannot be written: {error}")))
 }
@@ -101,13 +132,14 @@ fn table(problem: &Problem, answer: &Answer, limits: &Limits) {
         Status::Heuristic => "without a proof",
     };
     println!("; {status}");
-    if let (Some(seconds), Some(nodes)) = (proof.seconds, proof.nodes) {
-        println!(
+    match (proof.seconds, proof.nodes) {
+        (Some(seconds), Some(nodes)) => println!(
             "{seconds:.2} s, {nodes} nodes, {} templates, {} columns, {} rows",
             proof.templates, proof.columns, proof.rows
-        );
+        ),
+        _ => println!("devices divided by tables, {} templates", proof.templates),
     }
-    if let Ok(uncut) = no_partition(problem, &Highs, limits) {
+    if let Ok(uncut) = no_partition(problem, &Highs, &Limits { watch: None, ..limits.clone() }) {
         let routes = uncut.placement.models.iter().flat_map(|model| &model.routes);
         let whole = routes.flat_map(|route| &route.stages).any(|stage| stage.whole_latency);
         let how = if whole { " (latency of the uncut engine where it was measured)" } else { "" };

@@ -34,6 +34,7 @@ fn a_plan_its_successor_and_their_difference() {
         &format!("{PLAN} --models wide_resnet101_2 --explain -o a.json --svg a.svg --deploy a.toml"),
     );
     assert!(done && said.contains("bound") && said.contains("one more P4 brings"), "{said}");
+    assert!(said.contains("tables   best") && said.contains("devices divided by tables"), "{said}");
     assert!(fs::read_to_string(folder.child("a.svg")).unwrap().starts_with("<svg"));
     let plan = eddyline_planner::Plan::load(folder.child("a.toml")).unwrap();
     assert!(plan.pipelines_of("wide_resnet101_2").next().is_some());
@@ -60,9 +61,28 @@ fn what_cannot_be_done_is_said_in_one_line_with_what_to_do() {
     refused(&format!("{PLAN} --models wide_resnet101_2 --margin NaN"), "slo.margin is NaN");
     let hasty = PLAN.replace("--seconds 10", "--seconds 0");
     refused(&format!("{hasty} --models wide_resnet101_2"), "seconds above 0");
+    let lavish = PLAN.replace("--gap 0.01", "--gap NaN");
+    refused(&format!("{lavish} --models wide_resnet101_2"), "--gap `NaN`: give 0 or more");
+    refused(&format!("{PLAN} --models wide_resnet101_2 --give-away 2"), "--give-away `2`: give a part");
+    refused(
+        &format!("{PLAN} --models wide_resnet101_2 --slo -1ms"),
+        "slo.latency_us is -1000; give µs above 0",
+    );
+    refused(
+        &format!("{PLAN} --models wide_resnet101_2 --rate -5"),
+        "rate_per_s is -5; give items per second",
+    );
+    refused(&format!("{PLAN} --models wide_resnet101_2 --weight NaN"), "weight is NaN");
+    refused(&format!("{PLAN} --models wide_resnet101_2 --margin 1.5"), "slo.margin is 1.5");
+    refused(&format!("{PLAN} --models wide_resnet101_2 --slices 0"), "rules.slices is 0");
     fs::write(folder.child("empty.json"), "").unwrap();
     refused("plan diff empty.json empty.json", "give a file that `eddyline plan -o` wrote");
-    fs::write(folder.child("cluster.toml"), "").unwrap();
-    refused(&format!("{PLAN} --models wide_resnet101_2"), "cluster.toml");
+    let cluster = |text: &str| fs::write(folder.child("cluster.toml"), text).unwrap();
+    cluster("");
+    refused(&format!("{PLAN} --models wide_resnet101_2"), "`cluster.toml` is not a cluster: it is empty");
+    cluster("[kind.L4]\nengine = \"throttled\"\ndevices = 0\n");
+    refused(&format!("{PLAN} --models wide_resnet101_2"), "the cluster has no devices");
+    cluster("[kind.L4]\nengine = \"throttled\"\ndevices = 1\nlink_gbps = nan\n");
+    refused(&format!("{PLAN} --models wide_resnet101_2"), "kind.L4.link_gbps is NaN");
     refused("plan", "--cluster");
 }

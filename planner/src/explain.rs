@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     Answer, Limits, Packing, PlanningError, Problem, Solver,
-    search::{all_templates, best_over, with_arrivals},
+    search::{all_templates, best, with_arrivals},
 };
 
 /// What holds a plan back.
@@ -54,7 +54,7 @@ pub fn explain(
     solver: &dyn Solver,
     limits: &Limits,
 ) -> Result<Explanation, PlanningError> {
-    let problem = with_arrivals(problem, solver, limits)?;
+    let (problem, limits) = (with_arrivals(problem, solver, limits)?, &limits.untold());
     let models = &answer.placement.models;
     let share = |at: usize| models[at].rate_per_s / problem.weight(at);
     let worst = (0..models.len()).min_by(|a, b| share(*a).total_cmp(&share(*b))).unwrap_or(0);
@@ -65,7 +65,7 @@ pub fn explain(
         let mut counts = problem.counts().to_vec();
         counts[at] += 1;
         let more = problem.with_counts(counts);
-        let better = best_over(&more, &all_templates(&more)?, None, solver, limits)?;
+        let better = best(&more, &all_templates(&more)?, None, solver, limits)?;
         gains.push(Gain {
             kind: kind.name.clone(),
             gain: better.proof.value - answer.proof.value,

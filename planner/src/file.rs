@@ -132,7 +132,7 @@ impl Plan {
     /// `blocks = [first, end]` (the end is not included); its profile has a latency per block. A model that runs in
     /// several ways at once has one `[[model.NAME.pipeline]]` per way, each with `batch` and `pool` or `stage`.
     pub fn from_toml(text: &str, file: &str) -> Result<Self, LoadError> {
-        let parsed: PlanFile = parse(text, file)?;
+        let parsed: PlanFile = parse(text, file, "plan")?;
         parsed.into_plan().map_err(|error| LoadError::Plan { file: file.to_owned(), error: Box::new(error) })
     }
 }
@@ -144,7 +144,7 @@ impl Cluster {
     /// that share a server's link), `link_gbps` (that link, Gbit/s), `cost` (per device) and `memory_bytes`.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let (text, file) = read(path.as_ref())?;
-        let parsed: ClusterFile = parse(&text, &file)?;
+        let parsed: ClusterFile = parse(&text, &file, "cluster")?;
         cluster(parsed.kind).map_err(|error| LoadError::Plan { file, error: Box::new(error.into()) })
     }
 }
@@ -239,11 +239,12 @@ fn read(path: &Path) -> Result<(String, String), LoadError> {
     }
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(text: &str, file: &str) -> Result<T, LoadError> {
-    toml::from_str(text).map_err(|error| LoadError::Toml {
-        file: file.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
-    })
+fn parse<T: for<'de> Deserialize<'de>>(text: &str, file: &str, what: &'static str) -> Result<T, LoadError> {
+    let failed = |message: String| LoadError::Toml { file: file.to_owned(), what, message };
+    if text.trim().is_empty() {
+        return Err(failed("it is empty; write sections such as `[kind.cpu]` into it".to_owned()));
+    }
+    toml::from_str(text).map_err(|error| failed(error.to_string().trim_end().to_owned()))
 }
 
 /// A file that could not be used.
@@ -258,10 +259,12 @@ pub enum LoadError {
         error: std::io::Error,
     },
     /// It is no TOML, or has a field that means nothing or one of the wrong type.
-    #[error("`{file}` is not a plan: {message}")]
+    #[error("`{file}` is not a {what}: {message}")]
     Toml {
         /// The file.
         file: String,
+        /// What was wanted: a plan or a cluster.
+        what: &'static str,
         /// Line, column and what was expected.
         message: String,
     },

@@ -24,6 +24,8 @@ pub(crate) struct Formulation<'a> {
     pub n: Vec<Vec<Vec<Column>>>,
     /// Per model, stage index and kind: devices after rounding up, where fractions are summed.
     rounded: BTreeMap<(usize, usize, usize), Column>,
+    /// Per pool: devices that are new to it, and those that it has, where movement counts.
+    new: BTreeMap<PoolKey, (Column, f64)>,
     /// Per model and template: whether it is used, where a sequence of kinds may be used once only.
     used: Vec<Vec<Column>>,
 }
@@ -32,7 +34,17 @@ impl<'a> Formulation<'a> {
     /// The program of a question over these templates, one list per model.
     pub fn new(problem: &'a Problem, templates: &'a [Vec<Template>]) -> Self {
         let (program, (x, n, used)) = (Program::default(), Default::default());
-        let mut this = Self { problem, templates, program, z: None, x, n, rounded: BTreeMap::new(), used };
+        let mut this = Self {
+            problem,
+            templates,
+            program,
+            z: None,
+            x,
+            n,
+            rounded: BTreeMap::new(),
+            new: BTreeMap::new(),
+            used,
+        };
         this.columns();
         this.stage_rates();
         this.demands();
@@ -199,6 +211,13 @@ impl<'a> Formulation<'a> {
         self.program.objective = -cost;
     }
 
+    /// z ≤ what is known to be the most.
+    pub fn no_more_than(&mut self, most: f64) {
+        if let Some(z) = self.z {
+            self.program.row(constraint!(z.variable <= most));
+        }
+    }
+
     /// Second objective: with the least share at `at_least`, max Σ_m (Σ_T x_T) ÷ w_m.
     pub fn then_surplus(mut self, at_least: f64) -> Self {
         if let Some(z) = self.z {
@@ -226,6 +245,7 @@ impl<'a> Formulation<'a> {
             let stay = present.get(&pool).copied().unwrap_or(0.0);
             self.program.row(constraint!(devices - stay <= new.variable));
             moved += new.variable;
+            self.new.insert(pool, (new, stay));
         }
         self.program.objective = -moved;
         self
@@ -235,17 +255,22 @@ impl<'a> Formulation<'a> {
     pub fn start(&self, rates: &[Vec<f64>], counts: &[Vec<Vec<f64>>]) -> Vec<f64> {
         let mut values = vec![0.0; self.program.columns.len()];
         let mut sums: BTreeMap<(usize, usize, usize), f64> = BTreeMap::new();
+        let mut pools: BTreeMap<PoolKey, f64> = BTreeMap::new();
         for (model, t, d, stage) in self.stages() {
             let count = counts[model][t][d];
             values[self.n[model][t][d].at] = count;
             values[self.x[model][t].at] = rates[model][t];
             *sums.entry((model, d, stage.kind)).or_default() += count / f64::from(stage.slices);
+            *pools.entry(PoolKey::of(model, stage)).or_default() += count / self.per_device(stage);
             if let Some(y) = self.used.get(model) {
                 values[y[t].at] = if count > 0.0 || values[y[t].at] > 0.0 { 1.0 } else { 0.0 };
             }
         }
         for (key, c) in &self.rounded {
             values[c.at] = (sums[key] - 1e-9).ceil();
+        }
+        for (pool, (new, stay)) in &self.new {
+            values[new.at] = (pools[pool] - stay).max(0.0);
         }
         if let Some(z) = self.z {
             let share = |(model, x): (usize, &Vec<f64>)| x.iter().sum::<f64>() / self.problem.weight(model);

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     Limits, Objective, PlanningError, Problem, Rules, Solver,
-    search::{all_templates, best_over},
+    search::{all_templates, best},
     template::{Template, templates},
 };
 
@@ -115,9 +115,9 @@ pub(crate) fn too_few(
     if problem.demands().iter().any(|demand| demand.rate_per_s == 0.0) {
         return Infeasible::TooFewForAny { models: problem.demands().len() }.into();
     }
-    let limits = Limits { seconds: limits.seconds.min(5.0), gap: limits.gap.max(1e-3), ..limits.clone() };
+    let limits = Limits { seconds: limits.seconds.min(5.0), gap: limits.gap.max(1e-3), ..limits.untold() };
     let headroom = problem.with_objective(Objective::Headroom);
-    let answer = match best_over(&headroom, of_models, None, solver, &limits) {
+    let answer = match best(&headroom, of_models, None, solver, &limits) {
         Ok(answer) => answer,
         Err(error) => return error,
     };
@@ -130,7 +130,7 @@ pub(crate) fn too_few(
         let more = headroom.with_counts(counts);
         let carried = all_templates(&more)
             .ok()
-            .and_then(|templates| best_over(&more, &templates, None, solver, &limits).ok())
+            .and_then(|templates| best(&more, &templates, None, solver, &limits).ok())
             .map_or(0.0, |answer| answer.proof.value);
         gains.push((carried, &kind.name));
     }

@@ -21,8 +21,9 @@
 //! How a plan is found:
 //!
 //! * [`Problem`]: the question, with its [`Rules`] and its [`Objective`].
-//! * [`plan`]: templates (`template.rs`) become a program (`formulation.rs`), a [`Solver`] solves it, and the [`Answer`]
-//!   is a [`Placement`] with its [`Proof`]. [`greedy`] needs no solver; [`no_partition`] and [`chain_pairs`] are what pooled
+//! * [`plan`]: of the templates (`template.rs`) and what devices are worth (`prices.rs`) tables are made (`division.rs`), which mostly
+//!   prove the best; where they do not, a program (`formulation.rs`) that a [`Solver`] solves. The [`Answer`] is a
+//!   [`Placement`] with its [`Proof`]. Who wants to know how far it is gives [`Limits`] a [`Watcher`]. [`greedy`] needs no solver; [`no_partition`] and [`chain_pairs`] are what pooled
 //!   plans are compared with.
 //! * [`Placement::check`] verifies without a solver, [`Placement::deploy`] names devices, [`Plan::to_toml`] writes the
 //!   result for others to load, [`explain`] says what holds a
@@ -66,6 +67,7 @@ mod check;
 mod cluster;
 mod demand;
 mod deploy;
+mod division;
 #[cfg(test)]
 mod exhaustive;
 mod explain;
@@ -74,6 +76,7 @@ mod forecast;
 mod formulation;
 mod fraction;
 mod greedy;
+mod grid;
 #[cfg(feature = "highs")]
 mod highs;
 mod infeasible;
@@ -83,6 +86,7 @@ mod objectives;
 mod pipeline;
 mod placement;
 mod plan;
+mod prices;
 mod problem;
 mod profile;
 #[cfg(test)]
@@ -93,6 +97,7 @@ mod solver;
 mod tables;
 mod template;
 mod write;
+mod yields;
 
 pub use baseline::{chain_pairs, no_partition};
 pub use change::{PoolChange, changes, moved};
@@ -116,5 +121,5 @@ pub use problem::{Objective, Packing, Problem, ProblemError, Rules};
 pub use profile::{Latency, Line, Profile, ProfileError};
 pub use replan::{Replanned, replan};
 pub use search::{Answer, PlanningError, Proof, plan, with_arrivals};
-pub use solver::{Limits, Program, SolveError, Solved, Solver, Status};
+pub use solver::{Limits, Program, Progress, SolveError, Solved, Solver, Status, Watcher};
 pub use tables::{Tables, TablesError};

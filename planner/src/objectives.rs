@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// `a` takes 1 ms on `fast` and 4 ms on `slow`; `b` only knows `fast`, 2 ms.
-fn problem(fast: u32, slow: u32, rates: [f64; 2], objective: Objective) -> Problem {
+pub(crate) fn problem(fast: u32, slow: u32, rates: [f64; 2], objective: Objective) -> Problem {
     let table = |us: f64| vec![Latency::Table(vec![us])];
     let of = |model: &str, figures: &[(&str, f64)]| {
         let latency_us = figures.iter().map(|(kind, us)| ((*kind).to_owned(), table(*us))).collect();

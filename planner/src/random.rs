@@ -9,11 +9,19 @@ use proptest::{
 
 use crate::{
     Cluster, Demand, DeviceKind, EngineKind, Fraction, Latency, Limits, Link, Objective, Packing,
-    PlanningError, Problem, Profile, Rules, Slo, Solver, exhaustive::best_least_share, greedy, plan, replan,
+    PlanningError, Problem, Profile, Rules, Slo, Solver,
+    exhaustive::best_least_share,
+    greedy, plan, replan,
+    search::{all_templates, best_over},
 };
 
 /// Small enough to try all, and with every rule on and off.
-fn small(models: usize, kinds: usize, devices: u32, blocks: usize) -> impl Strategy<Value = Problem> {
+pub(crate) fn small(
+    models: usize,
+    kinds: usize,
+    devices: u32,
+    blocks: usize,
+) -> impl Strategy<Value = Problem> {
     let table = prop::collection::vec(20.0..200.0_f64, 2..=3);
     let of_kind = prop::collection::vec(table, blocks);
     let profile = (
@@ -78,15 +86,15 @@ pub(crate) const SOLVER: &dyn Solver = &crate::Highs;
 #[cfg(not(feature = "highs"))]
 pub(crate) const SOLVER: &dyn Solver = &crate::Microlp;
 
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits { gap: 1e-7, ..Limits::seconds(20.0) }
 }
 
-fn cases(cases: u32) -> Config {
+pub(crate) fn cases(cases: u32) -> Config {
     Config { cases, rng_seed: RngSeed::Fixed(2025), failure_persistence: None, ..Config::default() }
 }
 
-fn checked(problem: &Problem, placement: &crate::Placement) -> Result<(), TestCaseError> {
+pub(crate) fn checked(problem: &Problem, placement: &crate::Placement) -> Result<(), TestCaseError> {
     match placement.check(problem) {
         Ok(()) => Ok(()),
         Err(wrong) => {
@@ -106,6 +114,10 @@ proptest! {
                 let value = answer.proof.value;
                 prop_assert!((value - best).abs() <= 1e-5 * best.max(1.0), "planned {value}, there is {best}");
                 checked(&problem, &answer.placement)?;
+                // The same by the solver's program alone.
+                let solved = best_over(&problem, &all_templates(&problem).unwrap(), None, SOLVER, &limits()).unwrap();
+                let value = solved.proof.value;
+                prop_assert!((value - best).abs() <= 1e-5 * best.max(1.0), "solved {value}, there is {best}");
                 let quick = greedy(&problem).unwrap();
                 prop_assert!(quick.proof.value <= best * (1.0 + 1e-6));
             }

@@ -6,10 +6,12 @@ use serde::Serialize;
 
 use crate::{
     Answer, Limits, Objective, Placement, PlanningError, PoolChange, Problem, Solver, changes,
+    division::useful,
     formulation::{Formulation, PoolKey},
     greedy::fill,
     moved,
-    search::{Counts, all_templates, best_over, with_arrivals},
+    prices::Prices,
+    search::{Counts, all_templates, best, only, with_arrivals},
     template::{Sums, Template, TemplateStage},
 };
 
@@ -29,8 +31,8 @@ pub struct Replanned {
 /// Plans for `problem`, which is the question as it is now, from the `present` placement: first the objective, then, giving
 /// away at most `give_away` of it (0.001 is a tenth of a percent), the least number of devices that change their work.
 ///
-/// Each of the two searches has half of the limit's seconds. The present plan, repaired and filled up without a solver, is
-/// where the first begins, so that there is a plan however short the limit.
+/// The first search has half of the limit's seconds at most, and the second what is left. The present plan, repaired and filled
+/// up without a solver, is where both begin, so that there is a plan however short the limit.
 ///
 /// # Errors
 /// As [`crate::plan`].
@@ -41,36 +43,70 @@ pub fn replan(
     solver: &dyn Solver,
     limits: &Limits,
 ) -> Result<Replanned, PlanningError> {
-    let limits = &Limits { seconds: limits.seconds / 2.0, ..limits.clone() };
-    let problem = &with_arrivals(problem, solver, limits)?;
+    let half = Limits { seconds: limits.seconds / 2.0, ..limits.clone() };
+    let problem = &with_arrivals(problem, solver, &half)?;
     let mut templates = all_templates(problem)?;
     let repaired = repair(problem, present, &mut templates);
     let start = fill(problem, &templates, repaired);
-    let first = best_over(problem, &templates, Some(&start), solver, limits)?;
-    let moved_devices_without = moved(present, &first.placement);
+    let mut answer = best(problem, &templates, Some(&start), solver, &half)?;
+    let moved_devices_without = moved(present, &answer.placement);
 
-    let kept = first.proof.value * give_away;
-    let at_least = match problem.objective() {
-        Objective::MaxMin | Objective::Headroom => first.proof.value - kept - 1e-7 * first.proof.value,
-        Objective::LeastDevices | Objective::LeastCost => -(first.proof.value + kept + 1e-7),
-    };
-    let pools = present_pools(problem, present);
-    let mut second = Formulation::new(problem, &templates).then_least_movement(at_least, &pools);
-    let program = std::mem::take(&mut second.program);
-    let mut answer = first;
-    if let Ok(solved) = solver.solve(program, limits) {
-        let placement = Counts::of(&second, &solved).placement(problem, &templates);
-        if moved(present, &placement) < moved_devices_without {
+    let of_shares = matches!(problem.objective(), Objective::MaxMin | Objective::Headroom);
+    let (value, sign) = (answer.proof.value, if of_shares { 1.0 } else { -1.0 });
+    let at_least = sign * value - value * (give_away + 1e-7);
+    let mut follow = |placement: Placement| {
+        let good = sign * placement.value(problem) >= at_least && placement.check(problem).is_ok();
+        if good && moved(present, &placement) < moved(present, &answer.placement) {
             answer.proof.value = placement.value(problem);
             answer.placement = placement;
         }
+        (answer.placement.clone(), moved(present, &answer.placement))
+    };
+    let (mut placement, mut least) = follow(start.placement(problem, &templates));
+
+    let pools = present_pools(problem, present);
+    let useful = match Prices::of(problem, &templates) {
+        Ok(prices) if of_shares => useful(problem, &templates, &prices, at_least),
+        _ => templates.iter().map(|all| vec![true; all.len()]).collect(),
+    };
+    let seconds = limits.seconds - answer.proof.seconds.unwrap_or(0.0);
+    // First among the templates that know all but one of their pools, which is quick, and then among all that are of use.
+    for (kept, part) in [(known(&templates, &useful, &pools), 0.4), (useful, 0.6)] {
+        if least == 0.0 {
+            break;
+        }
+        let few = only(&templates, &kept);
+        let mut second = Formulation::new(problem, &few).then_least_movement(at_least, &pools);
+        let begin = repair(problem, &placement, &mut templates).only(&kept);
+        if sign * begin.placement(problem, &few).value(problem) >= at_least {
+            second.program.start = Some(second.start(&begin.rates, &begin.counts));
+        }
+        let program = std::mem::take(&mut second.program);
+        if let Ok(solved) = solver.solve(program, &Limits { seconds: seconds * part, ..limits.untold() }) {
+            (placement, least) = follow(Counts::of(&second, &solved).placement(problem, &few));
+        }
     }
     Ok(Replanned {
-        moved_devices: moved(present, &answer.placement),
+        moved_devices: least,
         moved_devices_without,
-        changes: changes(present, &answer.placement),
+        changes: changes(present, &placement),
         answer,
     })
+}
+
+/// Of the useful templates, those of which at most one stage is on a pool that is not there yet.
+fn known(
+    templates: &[Vec<Template>],
+    useful: &[Vec<bool>],
+    pools: &BTreeMap<PoolKey, f64>,
+) -> Vec<Vec<bool>> {
+    let new = |model, stage: &&TemplateStage| !pools.contains_key(&PoolKey::of(model, stage));
+    let of =
+        |model, template: &Template| template.stages.iter().filter(|stage| new(model, stage)).count() <= 1;
+    let of_model = |(model, (all, useful)): (usize, (&Vec<Template>, &Vec<bool>))| {
+        all.iter().zip(useful).map(|(template, useful)| *useful && of(model, template)).collect()
+    };
+    templates.iter().zip(useful).enumerate().map(of_model).collect()
 }
 
 /// What of the present plan is still possible: its routes become templates where they still meet their deadline, and lose

@@ -1,4 +1,4 @@
-//! From question to answer: templates, program, solver, placement, and how good it is proven to be.
+//! From question to answer: templates, tables, program, solver, placement, and how good it is proven to be.
 
 use serde::Serialize;
 use thiserror::Error;
@@ -6,11 +6,16 @@ use thiserror::Error;
 use crate::{
     Limits, ModelPlacement, Objective, Packing, Placement, Problem, Route, RouteStage, Rules, SolveError,
     Solver, Status,
+    division::{Division, useful},
     formulation::Formulation,
     infeasible::{self, Infeasible},
+    prices::Prices,
     solver::Solved,
     template::{Template, templates},
 };
+
+/// So many templates of each model are enough for a good plan where there are too many to try all.
+const NEAREST: usize = 24;
 
 /// A placement with what is known of its worth.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,15 +35,15 @@ pub struct Proof {
     pub bound: Option<f64>,
     /// How the search ended.
     pub status: Status,
-    /// On the solver's clock; without the making of templates and program.
+    /// On the solver's clock; without the making of templates and program. `None` where tables were enough.
     pub seconds: Option<f64>,
-    /// Nodes of the search tree.
+    /// Nodes of the search tree, where there was one.
     pub nodes: Option<u64>,
     /// Templates that were worth a column, over all models.
     pub templates: usize,
-    /// Columns of the program.
+    /// Columns of the program, 0 where none was needed.
     pub columns: usize,
-    /// Rows of the program.
+    /// Rows of the program, likewise.
     pub rows: usize,
 }
 
@@ -69,44 +74,107 @@ pub enum PlanningError {
 /// Where a model cannot meet its deadline, or the devices cannot carry the demands, with what would help.
 pub fn plan(problem: &Problem, solver: &dyn Solver, limits: &Limits) -> Result<Answer, PlanningError> {
     let problem = &with_arrivals(problem, solver, limits)?;
-    let templates = all_templates(problem)?;
-    match easier_first(problem, &templates, solver, limits) {
-        None => best_over(problem, &templates, None, solver, limits),
-        Some(start) => {
-            let rest = Limits { seconds: limits.seconds * 2.0 / 3.0, ..limits.clone() };
-            best_over(problem, &templates, Some(&start), solver, &rest)
+    best(problem, &all_templates(problem)?, None, solver, limits)
+}
+
+/// The best placement over these templates: by dividing the devices where that proves it, and otherwise by the solver, from
+/// what is known by then. `start` is a placement that may be good.
+pub(crate) fn best(
+    problem: &Problem,
+    templates: &[Vec<Template>],
+    start: Option<&Counts>,
+    solver: &dyn Solver,
+    limits: &Limits,
+) -> Result<Answer, PlanningError> {
+    let Some(division) = Division::of(problem, templates, limits) else {
+        return best_over(problem, templates, start, solver, limits);
+    };
+    let of = |counts: &Counts, templates: &[Vec<Template>], status: Status| {
+        let placement = counts.placement(problem, templates);
+        let value = placement.value(problem);
+        let proof = Proof {
+            value,
+            bound: Some(division.bound.max(value)),
+            status,
+            seconds: None,
+            nodes: None,
+            templates: templates.iter().map(Vec::len).sum(),
+            columns: 0,
+            rows: 0,
+        };
+        Answer { placement, proof }
+    };
+    if let Some((counts, _)) = division.found.as_ref().filter(|_| division.proves(limits.gap)) {
+        return Ok(of(counts, templates, Status::Optimal));
+    }
+    let known = division.found.iter().map(|(counts, _)| counts).chain(start).cloned();
+    let known = known.chain(easier_first(problem, templates, &division.prices, solver, limits));
+    let known = known.filter_map(|counts| {
+        let placement = counts.placement(problem, templates);
+        placement.check(problem).is_ok().then(|| (placement.value(problem), counts))
+    });
+    let known = known.max_by(|a, b| a.0.total_cmp(&b.0));
+    // Whoever does better than what is known uses none but these.
+    let at_least = known.as_ref().map_or(0.0, |(value, _)| value * (1.0 - 1e-6));
+    let kept = useful(problem, templates, &division.prices, at_least);
+    let few = only(templates, &kept);
+    let known = known.map(|(value, counts)| (value, counts.only(&kept)));
+    if let Some((value, counts)) = &known
+        && division.bound <= value * (1.0 + limits.gap.max(1e-9))
+    {
+        let counts = with_surplus(problem, &few, counts.clone(), solver, limits);
+        return Ok(of(&counts, &few, Status::Optimal));
+    }
+    let start = known.as_ref().map(|(_, counts)| counts);
+    let found = best_within(problem, &few, start, Some(division.bound), solver, limits);
+    match (found, known) {
+        (Ok(answer), Some((value, counts))) if answer.proof.value < value * (1.0 - 1e-9) => {
+            Ok(Answer { proof: Proof { value, ..answer.proof }, ..of(&counts, &few, Status::Limit) })
         }
+        // What is known is better than no answer.
+        (Err(PlanningError::Solve(_)), Some((_, counts))) => Ok(of(&counts, &few, Status::Limit)),
+        (found, _) => found,
     }
 }
 
-/// With three stages and more there are thousands of templates. A third of the time goes to an easier question whose plans are
-/// plans for this one too, and the search begins from what is found: where fractions are summed up, the same question on
-/// whole devices, and on whole devices the same with two stages.
+/// An easier question whose plans are plans for this one too, so that the search can begin from what is found: where fractions
+/// are summed up, the same on whole devices, and on whole devices the same with the templates that lose least. It has a third
+/// of the time.
 fn easier_first(
     problem: &Problem,
     templates: &[Vec<Template>],
+    prices: &Prices,
     solver: &dyn Solver,
     limits: &Limits,
 ) -> Option<Counts> {
-    let rules = problem.rules();
-    if rules.one_route_per_sequence || templates.iter().flatten().all(|template| template.stages.len() <= 2) {
+    let summed = problem.rules().packing == Packing::Summed;
+    if !summed && templates.iter().all(|all| all.len() <= NEAREST) {
         return None;
     }
-    let stages = if rules.packing == Packing::Summed { rules.stages } else { 2 };
-    let easier = problem.with_rules(Rules { stages, packing: Packing::WholeDevices, ..rules.clone() });
-    let few = all_templates(&easier).ok()?;
-    let limits = Limits { seconds: limits.seconds / 3.0, gap: limits.gap.max(1e-3), ..limits.clone() };
-    let mut formulation = Formulation::new(&easier, &few);
-    let program = std::mem::take(&mut formulation.program);
-    let solved = solver.solve(program, &limits).ok()?;
-    let found = Counts::of(&formulation, &solved);
+    let easier = problem.with_rules(Rules { packing: Packing::WholeDevices, ..problem.rules().clone() });
+    let few = if summed {
+        all_templates(&easier).ok()?
+    } else {
+        only(templates, &prices.nearest(templates, NEAREST))
+    };
+    let limits = Limits { seconds: limits.seconds / 3.0, gap: limits.gap.max(1e-3), ..limits.untold() };
+    let divided = if summed { Division::of(&easier, &few, &limits) } else { None };
+    let divided = divided.filter(|division| division.proves(limits.gap));
+    let found = match divided.and_then(|division| division.found) {
+        Some((counts, _)) => counts,
+        None => {
+            let mut formulation = Formulation::new(&easier, &few);
+            let program = std::mem::take(&mut formulation.program);
+            Counts::of(&formulation, &solver.solve(program, &limits).ok()?)
+        }
+    };
     let mut start = Counts::none(templates);
     for (model, of_model) in few.iter().enumerate() {
         for (t, template) in of_model.iter().enumerate().filter(|(t, _)| found.rates[model][*t] > 0.0) {
             let place = templates[model].iter().position(|known| known.same_work(template))?;
             start.rates[model][place] = found.rates[model][t];
             for (d, stage) in template.stages.iter().enumerate() {
-                let parts = if rules.packing == Packing::Summed { stage.slices } else { 1 };
+                let parts = if summed { stage.slices } else { 1 };
                 start.counts[model][place][d] = found.counts[model][t][d] * f64::from(parts);
             }
         }
@@ -126,7 +194,7 @@ pub fn with_arrivals(
     }
     let uncut = problem.with_rules(problem.rules().uncut()).with_objective(Objective::MaxMin);
     let rates = match all_templates(&uncut) {
-        Ok(templates) => match best_over(&uncut, &templates, None, solver, limits) {
+        Ok(templates) => match best_over(&uncut, &templates, None, solver, &limits.untold()) {
             Ok(answer) => answer.placement.models.iter().map(|model| model.rate_per_s).collect(),
             Err(PlanningError::Infeasible(_)) => vec![0.0; problem.demands().len()],
             Err(error) => return Err(error),
@@ -149,7 +217,7 @@ pub(crate) fn all_templates(problem: &Problem) -> Result<Vec<Vec<Template>>, Inf
     Ok(all)
 }
 
-/// The best placement over these templates; `start` has a count per model, template and stage.
+/// The best placement over these templates that the solver finds in one go.
 pub(crate) fn best_over(
     problem: &Problem,
     templates: &[Vec<Template>],
@@ -157,13 +225,30 @@ pub(crate) fn best_over(
     solver: &dyn Solver,
     limits: &Limits,
 ) -> Result<Answer, PlanningError> {
+    best_within(problem, templates, start, None, solver, limits)
+}
+
+/// The same with a bound that is known already.
+fn best_within(
+    problem: &Problem,
+    templates: &[Vec<Template>],
+    start: Option<&Counts>,
+    bound: Option<f64>,
+    solver: &dyn Solver,
+    limits: &Limits,
+) -> Result<Answer, PlanningError> {
     let mut first = Formulation::new(problem, templates);
+    if let Some(bound) = bound {
+        first.no_more_than(bound * (1.0 + 1e-9));
+    }
     let (columns, rows) = (first.program.columns.len(), first.program.rows.len());
     if let Some(start) = start {
         first.program.start = Some(first.start(&start.rates, &start.counts));
     }
     let program = std::mem::take(&mut first.program);
-    let solved = solver.solve(program, limits).map_err(|error| match error {
+    let sign = if first.z.is_some() { 1.0 } else { -1.0 };
+    let told = Limits { watch: limits.watch.clone().map(|watch| watch.signed(sign)), ..limits.clone() };
+    let solved = solver.solve(program, &told).map_err(|error| match error {
         SolveError::Infeasible => infeasible::too_few(problem, templates, solver, limits),
         other => other.into(),
     })?;
@@ -172,10 +257,9 @@ pub(crate) fn best_over(
         counts = with_surplus(problem, templates, counts, solver, limits);
     }
     let placement = counts.placement(problem, templates);
-    let sign = if first.z.is_some() { 1.0 } else { -1.0 };
     let proof = Proof {
         value: placement.value(problem),
-        bound: solved.bound.map(|bound| sign * bound),
+        bound: solved.bound.map(|bound| sign * bound).into_iter().chain(bound).reduce(f64::min),
         status: solved.status,
         seconds: solved.seconds,
         nodes: solved.nodes,
@@ -201,11 +285,19 @@ fn with_surplus(
     let mut second = second.then_surplus(z * (1.0 - 1e-7));
     second.program.start = Some(start);
     let program = std::mem::take(&mut second.program);
-    let limits = Limits { seconds: (limits.seconds / 10.0).min(2.0), ..limits.clone() };
+    let limits = Limits { seconds: (limits.seconds / 10.0).min(2.0), ..limits.untold() };
     match solver.solve(program, &limits) {
         Ok(solved) => Counts::of(&second, &solved),
         Err(_) => counts,
     }
+}
+
+/// Those that are kept.
+pub(crate) fn only<T: Clone>(all: &[Vec<T>], kept: &[Vec<bool>]) -> Vec<Vec<T>> {
+    let of = |(all, kept): (&Vec<T>, &Vec<bool>)| {
+        all.iter().zip(kept).filter(|(_, kept)| **kept).map(|(one, _)| one.clone()).collect()
+    };
+    all.iter().zip(kept).map(of).collect()
 }
 
 /// Rates and counts per model, template and stage.
@@ -222,6 +314,11 @@ impl Counts {
             rates: templates.iter().map(|t| vec![0.0; t.len()]).collect(),
             counts: templates.iter().map(counts).collect(),
         }
+    }
+
+    /// Those of the templates that are kept.
+    pub fn only(&self, kept: &[Vec<bool>]) -> Self {
+        Self { rates: only(&self.rates, kept), counts: only(&self.counts, kept) }
     }
 
     /// A solution with counts made whole: solvers are exact to about 10⁻⁶.
