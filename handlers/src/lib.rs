@@ -6,14 +6,17 @@
 //! | to learn about | read |
 //! |---|---|
 //! | what can be said of a record | [`Verdict`] |
+//! | asking for another result of an earlier step | [`NextAlternative`] |
 //! | who says it, and what it sees | [`Handler`], [`Seen`] |
 //! | ready-made parts | [`check_digit`] |
 //! | trying one out | [`testing`] |
 
 pub mod check_digit;
 mod handler;
+mod next;
 pub mod testing;
 mod verdict;
 
 pub use handler::{FnHandler, Handler, Seen, by};
+pub use next::NextAlternative;
 pub use verdict::{NoLoop, Verdict};

@@ -170,7 +170,7 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
 }
 
 /// Does what a verdict says, except for a retry, which it gives back with the record.
-fn obey<T: Data, R>(
+pub(crate) fn obey<T: Data, R>(
     value: T,
     tag: Tag,
     verdict: Verdict<T, R>,
@@ -213,12 +213,14 @@ fn obey<T: Data, R>(
     None
 }
 
-fn count(cx: &Cx<'_>, new: VerdictCounts) {
+/// Adds to the handler's counts.
+pub(crate) fn count(cx: &Cx<'_>, new: VerdictCounts) {
     cx.count_verdicts(|all| {
         all.judged += new.judged;
         all.passed += new.passed;
         all.replaced += new.replaced;
         all.retried += new.retried;
+        all.next_alternative += new.next_alternative;
         all.split += new.split;
         all.rejected += new.rejected;
         all.dropped += new.dropped;

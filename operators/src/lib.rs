@@ -30,6 +30,7 @@
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
+//! | try a step in several ways | [`Stream::alternatives`], [`Stream::model_cascade`], [`Stream::handle_or_next`] |
 //! | read the results | [`Report`], [`Output`] |
 //! | place models on devices | [`Plan`], [`Workflow::placed`] |
 //! | write an operator of your own | [`Stream::apply`] and [`eddyline_runtime::operator`] |
@@ -39,14 +40,17 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod alternatives;
 mod at_rest;
 mod batch;
+mod cascade;
 mod changes;
 mod csv_rows;
 mod feedback;
 mod filter;
 mod flat_map;
 mod handle;
+mod handle_next;
 mod inspect;
 mod join;
 mod map;
@@ -67,7 +71,7 @@ mod stream;
 mod try_map;
 mod workflow;
 
-pub use eddyline_handlers::{Handler, NoLoop, Seen, Verdict, by, check_digit, testing};
+pub use eddyline_handlers::{Handler, NextAlternative, NoLoop, Seen, Verdict, by, check_digit, testing};
 pub use eddyline_planner::Plan;
 pub use eddyline_runtime as runtime;
 pub use eddyline_runtime::{
@@ -83,8 +87,10 @@ pub use eddyline_runtime::{
 #[cfg(feature = "page")]
 pub use eddyline_web_ui as web_ui;
 
+pub use alternatives::{Alternatives, Tried};
 pub use changes::Change;
 pub use feedback::{Feedback, Rounds};
+pub use handle_next::Keys;
 pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};
 pub use scatter::{Child, Children, Gather};
@@ -96,7 +102,7 @@ pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
     pub use crate::{
-        Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, NoLoop, Output, Plan, Report,
+        Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, NextAlternative, NoLoop, Output, Plan, Report,
         Rounds, RunError, Seen, Stream, Tensor, Verdict, Workflow, by,
     };
     pub use std::time::Duration;

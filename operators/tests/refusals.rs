@@ -46,6 +46,41 @@ async fn refused_once(flow: Workflow, parts: &[&str]) {
 }
 
 #[tokio::test]
+async fn alternatives_that_nobody_can_ask_for() {
+    let unused = Workflow::new("unused");
+    let (read, key) = unused.source("numbers", [1]).alternatives("read", |n| *n).or(|n| n + 1).key();
+    drop(key);
+    read.ignore();
+    refused_once(unused, &["refusals.rs:", "`read` is open", ".handle_or_next(name, &key, …)"]).await;
+
+    let single = Workflow::new("single");
+    let (read, key) = single.source("numbers", [1]).alternatives("read", |n| *n).key();
+    read.handle_or_next("judge", &key, |_| Verdict::Pass).ignore();
+    refused_once(single, &["refusals.rs:", "`read` has 1 alternatives", "give it a second one"]).await;
+
+    let (here, there) = (Workflow::new("here"), Workflow::new("there"));
+    let (read, key) = there.source("numbers", [1]).alternatives("read", |n| *n).or(|n| n + 1).key();
+    read.ignore();
+    here.source("numbers", [1]).handle_or_next("judge", &key, |_| Verdict::Pass).ignore();
+    refused_once(here, &["refusals.rs:", "`read` belong to another workflow", "the same `Workflow`"]).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_is_not_behind_the_point_whose_key_it_has() {
+    let flow = Workflow::new("astray");
+    let (numbers, again) = flow.source("numbers", [1]).feedback("again", Rounds::at_most(1));
+    numbers.ignore();
+    flow.source("others", [1]).handle_or_retry("judge", again, |_| Verdict::Pass).ignore();
+    refused_once(flow, &["refusals.rs:", "nothing that comes from `again` reaches", "a handler behind it"]).await;
+
+    let flow = Workflow::new("upstream");
+    let (read, key) = flow.source("others", [1]).alternatives("read", |n| *n).or(|n| n + 1).key();
+    read.ignore();
+    flow.source("numbers", [1]).handle_or_next("judge", &key, |_| Verdict::Pass).ignore();
+    refused_once(flow, &["refusals.rs:", "nothing that comes from `read` reaches", "a handler behind it"]).await;
+}
+
+#[tokio::test]
 async fn a_missing_file() {
     for kind in ["csv", "lines", "json_lines", "images"] {
         let flow = Workflow::new("missing");

@@ -164,8 +164,9 @@ struct Def {
 struct Feedback {
     name: String,
     node: u32,
-    /// Gone when the key was used or dropped.
+    /// Whether the key was used, and what to do where it was not.
     closed: bool,
+    advice: &'static str,
 }
 
 #[derive(Default)]
@@ -303,8 +304,17 @@ impl Graph {
     /// Opens a feedback point at `node`.
     pub fn open_feedback(&self, node: u32, name: &str) -> FeedbackId {
         let mut inner = self.inner.lock();
-        inner.feedbacks.push(Feedback { name: name.to_owned(), node, closed: false });
+        let advice = "give its key to `.handle_or_retry(name, key, …)`, or leave the feedback out";
+        inner.feedbacks.push(Feedback { name: name.to_owned(), node, closed: false, advice });
         inner.feedbacks.len() as FeedbackId - 1
+    }
+
+    /// Opens a point at `node` to which records come back for another alternative.
+    pub fn open_alternatives(&self, node: u32, name: &str) -> FeedbackId {
+        let id = self.open_feedback(node, name);
+        self.inner.lock().feedbacks[id as usize].advice =
+            "give its key to `.handle_or_next(name, &key, …)`, or keep the first alternative only";
+        id
     }
 
     /// The feedback's key was used.
@@ -378,7 +388,18 @@ impl Graph {
             report(
                 feedback.node,
                 format!("the feedback `{}` is open: nothing sends records back to it", feedback.name),
-                "give its key to `.handle_or_retry(name, key, …)`, or leave the feedback out",
+                feedback.advice,
+            );
+        }
+        let components = inner.components();
+        let alone = |node| components.iter().any(|members| members.len() == 1 && members[0] == node);
+        // Without errors before this one: a key of another workflow leads nowhere either.
+        let astray = |f: &&Feedback| f.closed && inner.errors.is_empty() && alone(f.node);
+        for feedback in inner.feedbacks.iter().filter(astray) {
+            report(
+                feedback.node,
+                format!("nothing that comes from `{}` reaches the handler that has its key", feedback.name),
+                "give the key to a handler behind it",
             );
         }
         for (node, loop_) in inner.targets.iter().filter_map(|node| Some((*node, inner.loop_around(*node)?)))

@@ -379,6 +379,25 @@ impl Cx<'_> {
             self.enter_point(&mut judged, point);
             return Some(judged);
         };
+        self.reenter(judged, &mark)
+    }
+
+    /// The same where the record that was judged may carry several origins of a point, and is to revise that of this number.
+    pub fn reenter_origin(&mut self, judged: Tag, origin: u64) -> Option<Tag> {
+        if self.end_if_withdrawn(&judged) {
+            return None;
+        }
+        let carried = judged.trail.as_deref().and_then(|t| t.marks.iter().find(|m| m.origin() == origin));
+        match carried.cloned() {
+            Some(mark) => self.reenter(judged, &mark),
+            None => {
+                self.end(&judged, Fate::Withdrawn);
+                None
+            }
+        }
+    }
+
+    fn reenter(&mut self, judged: Tag, mark: &Mark) -> Option<Tag> {
         let mut version = mark.version;
         if !self.shared.rules.stale_records_end {
             version = mark.origin.current();
@@ -490,8 +509,7 @@ impl Cx<'_> {
             value: value.map(|v| data::preview(v, 4000)),
             at: self.shared.clock.now(),
         });
-        let rejected = matches!(kind, FaultKind::Rejected | FaultKind::RoundsSpent);
-        self.end_filed(tag, if rejected { Fate::Rejected } else { Fate::Failed }, Some(fault));
+        self.end_filed(tag, if kind.is_a_verdict() { Fate::Rejected } else { Fate::Failed }, Some(fault));
     }
 
     /// The record is child number `nth` of what it was made from, where somebody asks for order.

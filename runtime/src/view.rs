@@ -208,6 +208,8 @@ pub struct VerdictCounts {
     pub replaced: u64,
     /// Sent back to a feedback point.
     pub retried: u64,
+    /// Sent back for the next alternative of an earlier step.
+    pub next_alternative: u64,
     /// Cut into several.
     pub split: u64,
     /// Put into quarantine.

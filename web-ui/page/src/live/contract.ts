@@ -19,7 +19,7 @@ export interface GraphView {
 export interface Balance { created: number; ended: ByFate; in_flight: number; holds: boolean }
 
 export interface VerdictCounts {
-  judged: number; passed: number; replaced: number; retried: number;
+  judged: number; passed: number; replaced: number; retried: number; next_alternative: number;
   split: number; rejected: number; dropped: number; abstained: number;
 }
 
