@@ -19,7 +19,7 @@ use crate::{
     stream::{Stream, named_spec},
 };
 
-/// The key to a step with alternatives, or an array of keys: `&text` or `[&text, &channel]`.
+/// The key to a step with alternatives, or several, the nearest step's first: `&text` or `[&text, &channel]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a key to steps with alternatives",
     note = "give `&key`, or `[&nearest, &before]`, of keys that `.alternatives(…)` or `.model_cascade(…)` gave"
@@ -36,6 +36,12 @@ impl Keys for &Tried {
 }
 
 impl<const N: usize> Keys for [&Tried; N] {
+    fn each(&self) -> &[&Tried] {
+        self
+    }
+}
+
+impl Keys for &[&Tried] {
     fn each(&self) -> &[&Tried] {
         self
     }
@@ -91,6 +97,14 @@ impl<T: Data> Stream<T> {
         let node = graph.add(spec);
         let input = self.lead_to(node);
         let output = graph.output(node, "", false);
+        if keys.each().is_empty() {
+            graph.error(
+                Some(node),
+                Some(place),
+                format!("`{name}` has no key to a step with alternatives"),
+                "give it `&key`, or use `.handle(name, …)`",
+            );
+        }
         let mut steps = Vec::new();
         let mut ways = Vec::new();
         for key in keys.each() {

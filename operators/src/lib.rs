@@ -103,7 +103,7 @@ pub mod prelude {
     pub use crate::web_ui;
     pub use crate::{
         Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, NextAlternative, NoLoop, Output, Plan, Report,
-        Rounds, RunError, Seen, Stream, Tensor, Verdict, Workflow, by,
+        Rounds, RunError, Seen, Stream, Tensor, Tried, Verdict, Workflow, by,
     };
     pub use std::time::Duration;
 }

@@ -11,6 +11,8 @@ pub enum Op {
     FlatMap(u64),
     /// A handler; the second number chooses an open feedback, if any, to which it sends back.
     Judge(u64, usize),
+    /// A handler that may ask the open steps with alternatives for the next one: the nearest of them, so many more at most.
+    Next(u64, usize),
     Model(u64),
     /// Into the order of the source; nothing inside a loop.
     Ordered,
@@ -26,6 +28,8 @@ pub enum Op {
     Scatter(u64, Vec<Op>),
     /// A feedback and its operators. Where none of them took the key, a handler at the end does.
     Feedback(u32, u64, Vec<Op>),
+    /// A step with so many alternatives and the operators behind it. Where none of them took the key, a handler at the end does.
+    Alternatives(u32, u64, Vec<Op>),
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +72,7 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
         (2, salt().prop_map(Op::Filter).boxed()),
         (2, salt().prop_map(Op::FlatMap).boxed()),
         (4, (salt(), 0..4_usize).prop_map(|(salt, key)| Op::Judge(salt, key)).boxed()),
+        (2, (salt(), 0..2_usize).prop_map(|(salt, more)| Op::Next(salt, more)).boxed()),
         (1, Just(Op::Ordered).boxed()),
         (anything, salt().prop_map(Op::Model).boxed()),
         (anything, (1..6_usize).prop_map(Op::Batch).boxed()),
@@ -86,6 +91,12 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
                 5,
                 (0..4_u32, salt(), ops())
                     .prop_map(|(rounds, salt, ops)| Op::Feedback(rounds, salt, ops))
+                    .boxed(),
+            ),
+            (
+                2,
+                (2..4_u32, salt(), ops())
+                    .prop_map(|(ways, salt, ops)| Op::Alternatives(ways, salt, ops))
                     .boxed(),
             ),
         ])
@@ -146,6 +157,11 @@ impl Author {
             part.as_ref().map_or(7, |all| all.iter().fold(1, |sum, x| x.wrapping_add(sum)))
         };
         self.draw(parts.iter().map(of_part).fold(x, mix))
+    }
+
+    /// The author of one of a step's alternatives.
+    pub fn of_way(self, way: u32) -> Self {
+        Self { salt: mix(self.salt, u64::from(way) + 77), ..self }
     }
 
     pub fn verdict(self, x: u64, may_retry: bool) -> Option<Verdict<u64, u64>> {

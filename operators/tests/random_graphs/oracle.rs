@@ -192,24 +192,51 @@ fn evaluate(
 }
 
 impl Evaluation<'_> {
+    /// A record comes to a point: it gets its mark there, and what the table says of its origin.
+    fn enter<'t>(&self, point: usize, record: &mut Rec, table: &'t Table) -> (u32, Option<&'t Version>) {
+        let marks = record.marks.iter().fold(0, |all, ((point, id), version)| {
+            mix(mix(all, *point as u64), mix(*id, u64::from(*version)))
+        });
+        let origin = (point, mix(record.id, marks));
+        let revised = table.get(&origin);
+        let version = revised.map_or(1, |revised| revised.number);
+        if let Some(revised) = revised {
+            record.rounds.clone_from(&revised.rounds);
+        }
+        record.marks.push((origin, version));
+        (version, revised)
+    }
+
     fn step(&mut self, node: usize, side: usize, mut record: Rec) {
         let x = record.x;
         match self.model.steps[node] {
             Step::Through => self.on((node, 0), x, record),
             Step::Feedback(number) => {
-                let marks = record.marks.iter().fold(0, |all, ((point, id), version)| {
-                    mix(mix(all, *point as u64), mix(*id, u64::from(*version)))
-                });
-                let origin = (number, mix(record.id, marks));
-                let mut version = 1;
-                if let Some(revised) = self.table.get(&origin) {
-                    version = revised.number;
-                    record.x = revised.x;
-                    record.rounds.clone_from(&revised.rounds);
-                }
-                record.marks.push((origin, version));
-                self.on((node, 0), record.x, record);
+                let (_, revised) = self.enter(number, &mut record, self.table);
+                self.on((node, 0), revised.map_or(x, |revised| revised.x), record);
             }
+            Step::Alternatives(a, number) => {
+                let (version, _) = self.enter(number, &mut record, self.table);
+                match a.of_way(version - 1).draw(x) {
+                    Some(x) => self.on((node, 0), x, record),
+                    None => self.fault(&record, "panic"),
+                }
+            }
+            Step::Next(a, keys) => match a.verdict(x, true) {
+                Some(Verdict::Retry(_)) => {
+                    let left = |&(at, count): &(usize, u32)| {
+                        let of_step = record.marks.iter().rev().filter(move |((point, _), _)| *point == at);
+                        of_step.copied().find(|(_, version)| *version < count)
+                    };
+                    let Some((origin, version)) = keys.iter().find_map(left) else {
+                        return self.fault(&record, "alternatives spent");
+                    };
+                    *record.rounds.entry(origin.0).or_default() += 1;
+                    let next = Version { number: version + 1, x: 0, rounds: record.rounds };
+                    self.retries.push(Retry { origin, next, marks: record.marks });
+                }
+                verdict => self.judged(node, verdict, record),
+            },
             Step::Map(a) => match a.draw(x) {
                 Some(x) => self.on((node, 0), x, record),
                 None => self.fault(&record, "panic"),
@@ -228,11 +255,6 @@ impl Evaluation<'_> {
                 None => self.fault(&record, "panic"),
             },
             Step::Judge(a, back) => match a.verdict(x, back.is_some()) {
-                None => self.fault(&record, "panic"),
-                Some(Verdict::Replace(x)) => self.on((node, 0), x, record),
-                Some(Verdict::Split(all)) => self.put((node, 0), all, record, Fate::Dropped),
-                Some(Verdict::Reject(_)) => self.fault(&record, "rejected"),
-                Some(Verdict::Drop(_)) => self.end(&record, Fate::Dropped),
                 Some(Verdict::Retry(x)) => {
                     let (point, limit) = back.unwrap();
                     let spent = record.rounds.entry(point).or_default();
@@ -245,7 +267,7 @@ impl Evaluation<'_> {
                     let next = Version { number: number + 1, x, rounds: record.rounds };
                     self.retries.push(Retry { origin, next, marks: record.marks });
                 }
-                Some(_) => self.on((node, 0), x, record),
+                verdict => self.judged(node, verdict, record),
             },
             Step::Scatter(a, gather) => match a.parts(x) {
                 Some(parts) => {
@@ -273,6 +295,18 @@ impl Evaluation<'_> {
                 self.families[family].parts[place].get_or_insert_default().push(x);
                 self.end(&record, Fate::Absorbed);
             }
+        }
+    }
+
+    /// Does what a verdict says that sends nothing back.
+    fn judged(&mut self, node: usize, verdict: Option<Verdict<u64, u64>>, record: Rec) {
+        match verdict {
+            None => self.fault(&record, "panic"),
+            Some(Verdict::Replace(x)) => self.on((node, 0), x, record),
+            Some(Verdict::Split(all)) => self.put((node, 0), all, record, Fate::Dropped),
+            Some(Verdict::Reject(_)) => self.fault(&record, "rejected"),
+            Some(Verdict::Drop(_)) => self.end(&record, Fate::Dropped),
+            Some(_) => self.on((node, 0), record.x, record),
         }
     }
 
