@@ -196,7 +196,8 @@ impl<T: Data> Shelf<T> {
 
     /// Keeps the input if there is one more way to try, and has itself told when nobody can ask for it any more.
     fn keep(&mut self, value: T, tag: Tag, cx: &mut Cx<'_>) -> Option<(usize, T, Tag)> {
-        let (origin, version) = tag.trail.as_deref()?.marks.last().map(|mark| (mark.origin(), mark.version()))?;
+        let (origin, version) =
+            tag.trail.as_deref()?.marks.last().map(|mark| (mark.origin(), mark.version()))?;
         if version < self.count {
             if cx.hold(&tag) == Standing::Withdrawn {
                 cx.end(&tag, Fate::Withdrawn);

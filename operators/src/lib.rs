@@ -57,6 +57,7 @@ mod map;
 mod merge;
 mod model;
 mod ordered;
+mod oscillation;
 #[doc = include_str!("../PROMISES.md")]
 pub mod promises {}
 mod par_map;
@@ -102,8 +103,8 @@ pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
     pub use crate::{
-        Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, NextAlternative, NoLoop, Output, Plan, Report,
-        Rounds, RunError, Seen, Stream, Tensor, Tried, Verdict, Workflow, by,
+        Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, NextAlternative, NoLoop,
+        Output, Plan, Report, Rounds, RunError, Seen, Stream, Tensor, Tried, Verdict, Workflow, by,
     };
     pub use std::time::Duration;
 }

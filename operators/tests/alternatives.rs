@@ -37,8 +37,11 @@ async fn two_steps_are_tried_in_every_combination_the_last_one_fastest() {
         let log = Arc::clone(&seen);
         let (channel, channels) =
             flow.source("one", [0_u64]).alternatives("channel", |_| 'a').or(|_| 'b').key();
-        let (text, readers) =
-            channel.alternatives("read", |c| format!("{c}1")).or(|c| format!("{c}2")).or(|c| format!("{c}3")).key();
+        let (text, readers) = channel
+            .alternatives("read", |c| format!("{c}1"))
+            .or(|c| format!("{c}2"))
+            .or(|c| format!("{c}3"))
+            .key();
         let out = text
             .map(|text| text + "!")
             .handle_or_next_with(
@@ -71,7 +74,8 @@ async fn two_steps_are_tried_in_every_combination_the_last_one_fastest() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handlers_in_a_row_ask_each_for_its_own_step() {
     under_every_schedule(|flow| async move {
-        let (tens, of_tens) = flow.source("numbers", 0..8_u64).alternatives("tens", |n| n * 100).or(|n| n * 100 + 10).key();
+        let (tens, of_tens) =
+            flow.source("numbers", 0..8_u64).alternatives("tens", |n| n * 100).or(|n| n * 100 + 10).key();
         let (ones, of_ones) = tens.alternatives("ones", |n| n + 1).or(|n| n + 2).or(|n| n + 3).key();
         let out = ones
             .handle_or_next("ones are 3", &of_ones, |n| match n % 10 {
@@ -100,10 +104,15 @@ async fn handlers_in_a_row_ask_each_for_its_own_step() {
 async fn what_was_made_of_an_earlier_result_is_withdrawn_wherever_it_is() {
     under_every_schedule(|flow| async move {
         let keys = flow.source("keys", 0..6_u64);
-        let (numbers, others) =
-            flow.source("numbers", 0..6_u64).alternatives("read", |n| (*n, 1)).or(|n| (*n, 2)).or(|n| (*n, 3)).key();
+        let (numbers, others) = flow
+            .source("numbers", 0..6_u64)
+            .alternatives("read", |n| (*n, 1))
+            .or(|n| (*n, 2))
+            .or(|n| (*n, 3))
+            .key();
         let aside = numbers.clone().collect();
-        let (parts, wholes) = numbers.scatter(|&(n, way)| (0..=n).map(|part| (part, way)).collect::<Vec<_>>());
+        let (parts, wholes) =
+            numbers.scatter(|&(n, way)| (0..=n).map(|part| (part, way)).collect::<Vec<_>>());
         let out = parts
             .filter(|(part, _)| part % 2 == 0)
             .gather(wholes, |(n, way), parts| (n, way, parts.into_values().map(|(_, way)| way).sum::<i32>()))
@@ -151,7 +160,8 @@ async fn a_record_that_comes_round_a_loop_starts_with_the_first_alternative_agai
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_handler_may_decide_otherwise_when_none_is_left() {
     let flow = Workflow::new("decides");
-    let (numbers, others) = flow.source("numbers", 0..50).alternatives("read", |n| n * 10).or(|n| n * 10 + 1).key();
+    let (numbers, others) =
+        flow.source("numbers", 0..50).alternatives("read", |n| n * 10).or(|n| n * 10 + 1).key();
     let out = numbers
         .handle_or_next_with(
             "hard to please",
@@ -185,8 +195,12 @@ async fn each_model_of_a_cascade_gets_what_the_ones_before_it_would_not_do_for()
             .model_cascade("read", [("light", model(0)), ("middle", model(1)), ("heavy", model(2))]);
         let (dates, formats) = (&others, &others);
         let out = read
-            .handle_or_next("date", dates, |&(n, way)| if n % 2 == 0 && way < 1 { Verdict::NextAlternative } else { Verdict::Pass })
-            .handle_or_next("format", formats, |&(n, way)| if n % 3 == 0 && way < 2 { Verdict::NextAlternative } else { Verdict::Pass })
+            .handle_or_next("date", dates, |&(n, way)| {
+                if n % 2 == 0 && way < 1 { Verdict::NextAlternative } else { Verdict::Pass }
+            })
+            .handle_or_next("format", formats, |&(n, way)| {
+                if n % 3 == 0 && way < 2 { Verdict::NextAlternative } else { Verdict::Pass }
+            })
             .collect();
         let mut report = flow.run().await.unwrap();
         assert_all_ended(&report);
@@ -287,5 +301,8 @@ async fn a_panic_in_one_way_is_a_fault_and_keeps_the_input() {
     let mut out = report.take(out);
     out.sort_unstable();
     assert_eq!(out, [10, 11, 13]);
-    assert_eq!((report.faults()[0].kind, report.faults()[0].value.clone()), (FaultKind::Panic, Some(2.into())));
+    assert_eq!(
+        (report.faults()[0].kind, report.faults()[0].value.clone()),
+        (FaultKind::Panic, Some(2.into()))
+    );
 }

@@ -71,13 +71,15 @@ async fn a_handler_that_is_not_behind_the_point_whose_key_it_has() {
     let (numbers, again) = flow.source("numbers", [1]).feedback("again", Rounds::at_most(1));
     numbers.ignore();
     flow.source("others", [1]).handle_or_retry("judge", again, |_| Verdict::Pass).ignore();
-    refused_once(flow, &["refusals.rs:", "nothing that comes from `again` reaches", "a handler behind it"]).await;
+    refused_once(flow, &["refusals.rs:", "nothing that comes from `again` reaches", "a handler behind it"])
+        .await;
 
     let flow = Workflow::new("upstream");
     let (read, key) = flow.source("others", [1]).alternatives("read", |n| *n).or(|n| n + 1).key();
     read.ignore();
     flow.source("numbers", [1]).handle_or_next("judge", &key, |_| Verdict::Pass).ignore();
-    refused_once(flow, &["refusals.rs:", "nothing that comes from `read` reaches", "a handler behind it"]).await;
+    refused_once(flow, &["refusals.rs:", "nothing that comes from `read` reaches", "a handler behind it"])
+        .await;
 }
 
 #[tokio::test]

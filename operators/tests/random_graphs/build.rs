@@ -151,15 +151,16 @@ impl Builder {
             ways.used = true;
             keys.push(&ways.tried);
         }
-        let stream = stream.handle_or_next(&name, keys.as_slice(), move |x| match or_panic(a.verdict(*x, true)) {
-            Verdict::Pass => Verdict::Pass,
-            Verdict::Replace(x) => Verdict::Replace(x),
-            Verdict::Retry(_) => Verdict::NextAlternative,
-            Verdict::Split(all) => Verdict::Split(all),
-            Verdict::Reject(why) => Verdict::Reject(why),
-            Verdict::Drop(why) => Verdict::Drop(why),
-            _ => Verdict::Abstain,
-        });
+        let stream =
+            stream.handle_or_next(&name, keys.as_slice(), move |x| match or_panic(a.verdict(*x, true)) {
+                Verdict::Pass => Verdict::Pass,
+                Verdict::Replace(x) => Verdict::Replace(x),
+                Verdict::Retry(_) => Verdict::NextAlternative,
+                Verdict::Split(all) => Verdict::Split(all),
+                Verdict::Reject(why) => Verdict::Reject(why),
+                Verdict::Drop(why) => Verdict::Drop(why),
+                _ => Verdict::Abstain,
+            });
         Line { stream, from: (self.lead(from, Step::Next(a, asked)), 0) }
     }
 

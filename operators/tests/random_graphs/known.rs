@@ -55,7 +55,11 @@ pub fn graphs() -> Vec<(&'static str, Vec<Op>)> {
         ),
         (
             "a part asks for another alternative of what it was cut from",
-            vec![Op::Alternatives(3, 37, vec![Op::Scatter(38, vec![Op::Next(39, 0)]), Op::Clone(vec![], vec![])])],
+            vec![Op::Alternatives(
+                3,
+                37,
+                vec![Op::Scatter(38, vec![Op::Next(39, 0)]), Op::Clone(vec![], vec![])],
+            )],
         ),
         (
             "no whole is made of parts of which one is on its way back",
