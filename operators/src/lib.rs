@@ -31,6 +31,7 @@
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
 //! | try a step in several ways | [`Stream::alternatives`], [`Stream::model_cascade`], [`Stream::handle_or_next`] |
+//! | go round until something is done | [`Stream::iterate`] |
 //! | read the results | [`Report`], [`Output`] |
 //! | place models on devices | [`Plan`], [`Workflow::placed`] |
 //! | write an operator of your own | [`Stream::apply`] and [`eddyline_runtime::operator`] |
@@ -52,6 +53,7 @@ mod flat_map;
 mod handle;
 mod handle_next;
 mod inspect;
+mod iterate;
 mod join;
 mod map;
 mod merge;
@@ -92,6 +94,7 @@ pub use alternatives::{Alternatives, Tried};
 pub use changes::Change;
 pub use feedback::{Feedback, Rounds};
 pub use handle_next::Keys;
+pub use iterate::Step;
 pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};
 pub use scatter::{Child, Children, Gather};
@@ -104,7 +107,7 @@ pub mod prelude {
     pub use crate::web_ui;
     pub use crate::{
         Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, NextAlternative, NoLoop,
-        Output, Plan, Report, Rounds, RunError, Seen, Stream, Tensor, Tried, Verdict, Workflow, by,
+        Output, Plan, Report, Rounds, RunError, Seen, Step, Stream, Tensor, Tried, Verdict, Workflow, by,
     };
     pub use std::time::Duration;
 }
