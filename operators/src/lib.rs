@@ -58,6 +58,7 @@ mod join;
 mod map;
 mod merge;
 mod model;
+mod model_op;
 mod ordered;
 mod oscillation;
 #[doc = include_str!("../PROMISES.md")]

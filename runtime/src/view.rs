@@ -227,6 +227,8 @@ pub struct ModelCounts {
     pub items: u64,
     /// Items that came back as errors.
     pub failed: u64,
+    /// Records given up because the model took longer than it may.
+    pub late: u64,
     /// Items now with the dispatcher.
     pub waiting: u64,
     /// Launches on a device.

@@ -44,6 +44,8 @@ const FIRST_GUESS: Duration = Duration::from_millis(1);
 pub(crate) enum Message {
     /// New work for a model.
     Submit { model: usize, parts: Vec<Part> },
+    /// Calls of a model have been given up: what waits of them need not run.
+    GivenUp { model: usize },
     /// A launch has started on a device.
     Began { route: Arc<Route>, hop: usize, at: Moment },
     /// A launch has ended on a device.
@@ -460,6 +462,11 @@ impl Actor for Dispatcher {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Submit { model, parts } => state.submit(model, parts),
+            Message::GivenUp { model } => {
+                if let Some(model) = state.models.get_mut(model) {
+                    model.queue.drop_given_up();
+                }
+            }
             Message::Began { route, hop, at } => {
                 state.began(&route, hop, at);
                 return Ok(());

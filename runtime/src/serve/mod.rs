@@ -28,7 +28,8 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorRef};
 use thiserror::Error;
 
-pub use call::{Call, CallResult, ModelClient, Outcome, Work};
+use call::Late;
+pub use call::{Call, CallResult, ModelClient, Outcome, Sent, Work};
 
 use crate::{
     clock::Clock,
@@ -83,6 +84,7 @@ pub struct Serving {
     dispatcher: ActorRef<dispatcher::Message>,
     clients: Vec<(Arc<str>, ModelClient)>,
     devices: Vec<RunningDevice>,
+    late: Late,
 }
 
 struct RunningDevice {
@@ -136,13 +138,15 @@ impl Serving {
         let (dispatcher, _) = Actor::spawn(None, dispatcher::Dispatcher, start)
             .await
             .map_err(|error| ServeError::Actors { error: error.to_string() })?;
+        let late = Late::default();
         let client = |(model, entry): (usize, Entry)| {
             let Entry { name, is_function, batch, in_flight } = entry;
             let (dispatcher, clock) = (dispatcher.clone(), clock.clone());
-            (name, ModelClient { dispatcher, clock, model, is_function, batch, in_flight })
+            let late = late.clone();
+            (name, ModelClient { dispatcher, clock, model, is_function, batch, in_flight, late })
         };
         let clients = entries.into_iter().enumerate().map(client).collect();
-        Ok(Self { dispatcher, clients, devices })
+        Ok(Self { dispatcher, clients, devices, late: late.clone() })
     }
 
     /// Puts the dispatcher, and with it the stage actors, under the supervisor of the run.
@@ -161,11 +165,14 @@ impl Serving {
     }
 
     /// Ends it: every call that is not answered yet ends as stopped. Waits for what runs on the devices and for their
-    /// threads.
+    /// threads, but not where a call that was given up has not come back.
     pub async fn stop(&self) {
         self.tell_to_stop();
         // It fails only where the actor has already ended.
         let _ = self.dispatcher.stop_and_wait(None, None).await;
+        if self.late.is_any() {
+            return;
+        }
         let threads: Vec<_> = self.devices.iter().filter_map(|device| device.thread.lock().take()).collect();
         for thread in threads {
             // A device thread catches panics, so that there is nothing to learn from its end.

@@ -23,7 +23,7 @@ export interface VerdictCounts {
   split: number; rejected: number; dropped: number; abstained: number;
 }
 
-export interface ModelCounts { items: number; failed: number; waiting: number; launches: number }
+export interface ModelCounts { items: number; failed: number; late: number; waiting: number; launches: number }
 
 export interface NodeNow {
   records_in: number; records_out: number; ended: ByFate; parked: number; overflow: number; busy_us: number;
