@@ -32,6 +32,7 @@ use crate::{
         thread::{Output, Ran},
         throttled::Pace,
     },
+    rules::Rules,
 };
 
 /// Launches promised on a device beyond the running one.
@@ -97,6 +98,7 @@ pub(crate) struct State {
     clock: Clock,
     models: Vec<Model>,
     devices: Vec<Device>,
+    rules: Rules,
     next_reservation: u64,
     /// The earliest tick under way.
     tick_at: Option<Moment>,
@@ -147,6 +149,7 @@ pub(crate) struct Start {
     /// One per device of the placement.
     pub timelines: Vec<Arc<Mutex<Timeline>>>,
     pub clock: Clock,
+    pub rules: Rules,
     pub stages: Box<dyn FnOnce(ActorRef<Message>) -> Vec<stage::Stage> + Send>,
 }
 
@@ -177,6 +180,7 @@ impl State {
         placement: Placement,
         timelines: Vec<Arc<Mutex<Timeline>>>,
         clock: Clock,
+        rules: Rules,
         actors: Vec<ActorRef<stage::Message>>,
     ) -> Option<Self> {
         let mut actors = actors.into_iter();
@@ -206,7 +210,7 @@ impl State {
         let devices = placement.devices.iter().zip(timelines);
         let devices =
             devices.map(|(device, timeline)| Device { timeline, shared: device.is_shared() }).collect();
-        Some(Self { clock, models, devices, next_reservation: 0, tick_at: None })
+        Some(Self { clock, models, devices, rules, next_reservation: 0, tick_at: None })
     }
 
     /// Files new work under its model.
@@ -332,8 +336,8 @@ impl State {
             line.open() < pipe.stages[stage].most_open
                 && (stage > 0
                     || full
-                    || line.is_idle_for(now, len)
-                    || (lingered && device.shared && !line.promises(&of.name)))
+                    || (self.rules.models_linger && line.is_idle_for(now, len))
+                    || (self.rules.models_linger && lingered && device.shared && !line.promises(&of.name)))
         };
         loop {
             let way = self.way(model, pipeline, head.items, now, may)?;
@@ -437,7 +441,7 @@ impl Actor for Dispatcher {
             let (actor, _) = Actor::spawn_linked(None, stage::StageActor, stage, myself.get_cell()).await?;
             actors.push(actor);
         }
-        State::new(start.placement, start.timelines, start.clock, actors)
+        State::new(start.placement, start.timelines, start.clock, start.rules, actors)
             .ok_or_else(|| ActorProcessingErr::from("a stage has no actor"))
     }
 

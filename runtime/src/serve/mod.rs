@@ -38,6 +38,7 @@ use crate::{
         onnx::OnnxModel,
         thread::{DeviceThread, Order},
     },
+    rules::Rules,
     view::{DeviceView, ProblemView},
 };
 use placement::{PlacedDevice, Placement};
@@ -100,6 +101,15 @@ impl Serving {
     /// Prepares every stage of these models where the plan puts them; devices prepare at the same time. Models of the
     /// plan that are not served are left out.
     pub async fn start(plan: Plan, models: Vec<ServedModel>, clock: Clock) -> Result<Self, ServeError> {
+        Self::start_under(Rules::default(), plan, models, clock).await
+    }
+
+    pub(crate) async fn start_under(
+        rules: Rules,
+        plan: Plan,
+        models: Vec<ServedModel>,
+        clock: Clock,
+    ) -> Result<Self, ServeError> {
         let placement = Placement::new(&plan, &models, &clock)?;
         let mut devices = Vec::with_capacity(placement.devices.len());
         let mut queues = Vec::with_capacity(placement.devices.len());
@@ -134,7 +144,7 @@ impl Serving {
         let timelines: Vec<_> = devices.iter().map(|device| device.timeline.clone()).collect();
         let stages = stages(&placement, queues, clock.clone());
         let entries = entries(&placement, &models);
-        let start = dispatcher::Start { placement, timelines, clock: clock.clone(), stages };
+        let start = dispatcher::Start { placement, timelines, clock: clock.clone(), rules, stages };
         let (dispatcher, _) = Actor::spawn(None, dispatcher::Dispatcher, start)
             .await
             .map_err(|error| ServeError::Actors { error: error.to_string() })?;
