@@ -55,6 +55,7 @@ mod handle_next;
 mod inspect;
 mod iterate;
 mod join;
+mod lists;
 mod map;
 mod merge;
 mod model;

@@ -319,6 +319,11 @@ impl Cx<'_> {
         trail.marks.iter().filter(move |mark| here.is_some() && shared.loop_of(mark.point()) == here)
     }
 
+    /// Whether the operator is inside a loop.
+    pub fn is_in_loop(&self) -> bool {
+        self.node.regions.loop_.is_some()
+    }
+
     /// Whether nothing of what the record was made of can be revised but by the record itself: where its standing is not
     /// final, only its own loop can change that.
     pub fn is_final_but_for_its_loop(&self, tag: &Tag) -> bool {
