@@ -206,7 +206,7 @@ async fn each_model_of_a_cascade_gets_what_the_ones_before_it_would_not_do_for()
         assert_all_ended(&report);
         let mut out = report.take(out);
         out.sort_unstable();
-        let way = |n: u64| if n % 3 == 0 { 2 } else { u64::from(n % 2 == 0) };
+        let way = |n: u64| if n.is_multiple_of(3) { 2 } else { u64::from(n.is_multiple_of(2)) };
         assert_eq!(out, (0..30).map(|n| (n, way(n))).collect::<Vec<_>>());
         let items = |name| report.model_items(name).unwrap();
         assert_eq!((items("light"), items("middle"), items("heavy")), (30, 20, 10));
