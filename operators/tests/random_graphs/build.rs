@@ -143,7 +143,7 @@ impl Builder {
         let (a, name) = (self.author(salt), self.name("next"));
         // Every other one may also ask steps before a scatter that it is inside of.
         let nearest = self.ways.last().map_or(0, |ways| ways.depth);
-        let depth = if salt % 2 == 0 { nearest } else { 0 };
+        let depth = if salt.is_multiple_of(2) { nearest } else { 0 };
         let mut keys = Vec::new();
         let mut asked = [(0, 0); 2];
         for ways in self.ways.iter_mut().rev().filter(|ways| ways.depth >= depth).take(1 + more) {
