@@ -12,12 +12,20 @@ pub struct Seen {
     pub rounds: u32,
     /// How often it can still be sent back; 0 where there is no feedback.
     pub rounds_left: u32,
+    /// How many further alternatives [`Verdict::NextAlternative`] can ask for at the step that it would ask; 0 where there is no
+    /// such step.
+    pub alternatives_left: u32,
 }
 
 impl Seen {
     /// A record that has been sent back `rounds` times and can be sent back `rounds_left` times more.
     pub fn after(rounds: u32, rounds_left: u32) -> Self {
-        Self { rounds, rounds_left }
+        Self { rounds, rounds_left, ..Self::default() }
+    }
+
+    /// The same where `left` alternatives are left.
+    pub fn with_alternatives_left(self, left: u32) -> Self {
+        Self { alternatives_left: left, ..self }
     }
 }
 
@@ -25,7 +33,8 @@ impl Seen {
 ///
 /// Its fields are its state; it is called by one actor at a time. A panic in it is a fault of the record that it judged.
 pub trait Handler<T>: Send + 'static {
-    /// What it may send back: the type of its feedback point, or [`NoLoop`](crate::NoLoop).
+    /// What it may send back: the type of its feedback point, [`NextAlternative`](crate::NextAlternative), or
+    /// [`NoLoop`](crate::NoLoop).
     type Retry;
 
     /// Judges one value.

@@ -6,6 +6,7 @@
 //! | to learn about | read |
 //! |---|---|
 //! | what can be said of a record | [`Verdict`] |
+//! | asking for another result of an earlier step | [`NextAlternative`] |
 //! | who says it, and what it sees | [`Handler`], [`Seen`] |
 //! | what it was made of, and how to revise that | [`Ancestors`], [`Ancestor`] |
 //! | ready-made parts | [`check_digit`] |
@@ -14,9 +15,11 @@
 mod ancestors;
 pub mod check_digit;
 mod handler;
+mod next;
 pub mod testing;
 mod verdict;
 
 pub use ancestors::{Ancestor, Ancestors};
 pub use handler::{FnHandler, Handler, Seen, by};
+pub use next::NextAlternative;
 pub use verdict::{NoLoop, Verdict};

@@ -237,6 +237,7 @@ pub(crate) fn obey<T: Data, R>(
     None
 }
 
+/// Adds to the handler's counts.
 pub(crate) fn count(cx: &Cx<'_>, new: VerdictCounts) {
     cx.count_verdicts(|all| {
         all.judged += new.judged;
@@ -246,6 +247,7 @@ pub(crate) fn count(cx: &Cx<'_>, new: VerdictCounts) {
         all.revised += new.revised;
         all.appended += new.appended;
         all.deleted += new.deleted;
+        all.next_alternative += new.next_alternative;
         all.split += new.split;
         all.rejected += new.rejected;
         all.dropped += new.dropped;

@@ -128,6 +128,14 @@ impl<T: Data> Stream<T> {
         let graph = self.graph.clone();
         let mut spec = named_spec("keep", Role::Feedback, name);
         spec.notes.push(rounds.note());
+        if rounds.distinct {
+            graph.error(
+                None,
+                Some(spec.place),
+                format!("`{name}` keeps values, and does not look for those that it had before"),
+                "leave `.distinct()` out, or use a `.feedback(…)`",
+            );
+        }
         let node = graph.add(spec);
         let input = self.lead_to(node);
         let back = graph.input(node);
@@ -241,7 +249,11 @@ impl<A: Data> Operator for Keep<A> {
                 for (correction, tag) in corrections.into_rows() {
                     match correction {
                         Correction::Revise(origin, value) => {
-                            if let Some(tag) = cx.reenter_point(tag, self.id, origin) {
+                            let next = match origin {
+                                Some(origin) => cx.reenter_origin(tag, origin),
+                                None => cx.reenter_point(tag, self.id),
+                            };
+                            if let Some(tag) = next {
                                 self.put(value, tag, &mut on, cx);
                             }
                         }
@@ -251,7 +263,7 @@ impl<A: Data> Operator for Keep<A> {
                             }
                         }
                         Correction::Delete(origin) => {
-                            if let Some(tag) = cx.reenter_point(tag, self.id, Some(origin)) {
+                            if let Some(tag) = cx.reenter_origin(tag, origin) {
                                 cx.end(&tag, Fate::Dropped);
                             }
                         }

@@ -31,6 +31,8 @@
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
 //! | revise, delete or add to what a record was made of | [`Stream::keep`], [`Stream::handle_kept`], [`Ancestors`] |
+//! | try a step in several ways | [`Stream::alternatives`], [`Stream::model_cascade`], [`Stream::handle_or_next`] |
+//! | go round until something is done | [`Stream::iterate`] |
 //! | read the results | [`Report`], [`Output`] |
 //! | place models on devices | [`Plan`], [`Workflow::placed`] |
 //! | write an operator of your own | [`Stream::apply`] and [`eddyline_runtime::operator`] |
@@ -40,8 +42,10 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod alternatives;
 mod at_rest;
 mod batch;
+mod cascade;
 mod changes;
 mod csv_rows;
 mod feedback;
@@ -49,13 +53,18 @@ mod filter;
 mod flat_map;
 mod gather;
 mod handle;
+mod handle_next;
 mod inspect;
+mod iterate;
 mod join;
 mod kept;
+mod lists;
 mod map;
 mod merge;
 mod model;
+mod model_op;
 mod ordered;
+mod oscillation;
 #[doc = include_str!("../PROMISES.md")]
 pub mod promises {}
 mod par_map;
@@ -70,7 +79,9 @@ mod stream;
 mod try_map;
 mod workflow;
 
-pub use eddyline_handlers::{Ancestor, Ancestors, Handler, NoLoop, Seen, Verdict, by, check_digit, testing};
+pub use eddyline_handlers::{
+    Ancestor, Ancestors, Handler, NextAlternative, NoLoop, Seen, Verdict, by, check_digit, testing,
+};
 pub use eddyline_planner::Plan;
 pub use eddyline_runtime as runtime;
 pub use eddyline_runtime::{
@@ -86,9 +97,12 @@ pub use eddyline_runtime::{
 #[cfg(feature = "page")]
 pub use eddyline_web_ui as web_ui;
 
+pub use alternatives::{Alternatives, Tried};
 pub use changes::Change;
 pub use feedback::{Feedback, Rounds};
 pub use gather::{Child, Children};
+pub use handle_next::Keys;
+pub use iterate::Step;
 pub use kept::Kept;
 pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};
@@ -101,8 +115,9 @@ pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
     pub use crate::{
-        Ancestors, Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Kept, Model, NoLoop,
-        Output, Plan, Report, Rounds, RunError, Seen, Stream, Tensor, Verdict, Workflow, by,
+        Ancestors, Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Kept, Model,
+        NextAlternative, NoLoop, Output, Plan, Report, Rounds, RunError, Seen, Step, Stream, Tensor, Tried,
+        Verdict, Workflow, by,
     };
     pub use std::time::Duration;
 }

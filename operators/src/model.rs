@@ -1,33 +1,28 @@
 //! `model`: a model in the stream. It always runs as *plan → dispatcher → stage actors → engine*.
 
-use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use eddyline_runtime::{
     Data,
-    batch::Batch,
-    engine::{
-        Item, ItemError, ItemErrorKind,
-        onnx::{Declared, OnnxError, OnnxModel},
-    },
-    fault::FaultKind,
+    engine::onnx::{Declared, OnnxError, OnnxModel},
     graph::{Graph, Place},
-    guard,
-    operator::{Cx, Holding, Operator},
-    ports::{Inlet, Outlet},
-    record::{RecordId, Tag, Trail},
-    serve::{Call, CallResult, ModelClient, Outcome, ServedModel, Work},
+    serve::ServedModel,
     tensor::{Tensor, TensorError},
     view::Role,
-    waker::Waker,
 };
 use parking_lot::Mutex;
 
-use crate::stream::{Stream, named_spec};
+use crate::{
+    model_op::ModelOp,
+    stream::{Stream, named_spec},
+};
 
 /// A model that makes an `O` of each `I`: an ONNX graph with a step before and a step after, or a function over a batch.
 pub struct Model<I, O> {
     code: Code<I, O>,
     place: Place,
+    /// How long a call may take.
+    limit: Option<Duration>,
 }
 
 enum Code<I, O> {
@@ -42,10 +37,10 @@ enum Code<I, O> {
 }
 
 /// One record becomes items: the tensors of each, in the order of the declared inputs.
-type Before<I> = Box<dyn FnMut(&I) -> Result<Vec<Vec<Tensor>>, String> + Send>;
+pub(crate) type Before<I> = Box<dyn FnMut(&I) -> Result<Vec<Vec<Tensor>>, String> + Send>;
 /// A record and its items' outputs become a value.
-type After<I, O> = Box<dyn FnMut(&I, Vec<Tensor>) -> Result<O, String> + Send>;
-type Function<I, O> = dyn FnMut(&[I]) -> Vec<O> + Send;
+pub(crate) type After<I, O> = Box<dyn FnMut(&I, Vec<Tensor>) -> Result<O, String> + Send>;
+pub(crate) type Function<I, O> = dyn FnMut(&[I]) -> Vec<O> + Send;
 
 impl<I, O> fmt::Debug for Model<I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,7 +127,35 @@ impl Model<(), ()> {
     /// ```
     #[track_caller]
     pub fn function<I: Data, O: Data>(f: impl FnMut(&[I]) -> Vec<O> + Send + 'static) -> Model<I, O> {
-        Model { code: Code::Function(Arc::new(Mutex::new(f))), place: Place::here() }
+        Model { code: Code::Function(Arc::new(Mutex::new(f))), place: Place::here(), limit: None }
+    }
+}
+
+impl<I: Data, O: Data> Model<I, O> {
+    /// Each call may take `limit` and no longer: the records of one that takes longer are faults of kind
+    /// [`TimeOut`](crate::FaultKind::TimeOut), and its answer is thrown away. The others go on.
+    ///
+    /// A call is what the operator hands over at a time, up to the plan's batch. Its time runs from when a device begins with it
+    /// (with the launch that it is in, where it is an ONNX file), not while it waits for one. A device cannot be taken away from what it is at: what waits behind a call that is late waits
+    /// on, and only where that call has not come back for ten times the limit are the records that wait given up too. The end of a
+    /// run does not wait for it.
+    ///
+    /// ```
+    /// # use eddyline::{FaultKind, prelude::*};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// let flow = Workflow::new("answers");
+    /// let slow = Model::function(|questions: &[u64]| {
+    ///     std::thread::sleep(Duration::from_millis(300));
+    ///     questions.to_vec()
+    /// });
+    /// let answers = flow.source("questions", [1]).model("slow", slow.within(Duration::from_millis(50))).collect();
+    /// let mut report = flow.run().await?;
+    /// assert!(report.take(answers).is_empty());
+    /// assert_eq!(report.faults()[0].kind, FaultKind::TimeOut);
+    /// # Ok(()) }
+    /// ```
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 }
 
@@ -189,7 +212,7 @@ impl<I: Data> OnnxInput<I> {
         let OnnxBuilder { file, place } = self.builder;
         let code =
             Code::Onnx { file, inputs: self.inputs, output: output.to_owned(), before: self.before, after };
-        Model { code, place }
+        Model { code, place, limit: None }
     }
 }
 
@@ -225,16 +248,18 @@ impl<T: Data> Stream<T> {
             Code::Onnx { file: Err(_), .. } => {}
             Code::Function(_) => spec.notes.push("function".to_owned()),
         }
-        let (runner, wrong) = prepare(model, &name, &graph);
-        let made = self.then(spec, move |start| ModelOp {
-            client: start.model(&name),
-            code: runner,
-            calls: HashMap::new(),
-            returned: Returned { answers: Arc::default(), waker: start.waker() },
-            next: 0,
-            rows: 0,
-            items: 0,
-        });
+        let limit = model.limit;
+        if let Some(limit) = limit {
+            spec.notes.push(format!("within {limit:?}"));
+        }
+        let (runner, mut wrong) = prepare(model, &name, &graph);
+        if limit.is_some_and(|limit| limit.is_zero()) {
+            wrong.push((
+                format!("the calls of model `{name}` may take no time at all"),
+                "give `within` more than 0",
+            ));
+        }
+        let made = self.then(spec, move |start| ModelOp::new(&name, runner, limit, start));
         for (what, advice) in wrong {
             graph.error(Some(made.port.node()), Some(place), what, advice);
         }
@@ -282,7 +307,8 @@ fn prepare<I, O>(model: Model<I, O>, name: &str, graph: &Graph) -> (Runner<I, O>
     }
 }
 
-enum Runner<I, O> {
+/// What a model operator runs.
+pub(crate) enum Runner<I, O> {
     Onnx {
         before: Before<I>,
         after: After<I, O>,
@@ -292,269 +318,4 @@ enum Runner<I, O> {
     Function(Arc<Mutex<Function<I, O>>>),
     /// The workflow is refused before this could run.
     Broken,
-}
-
-/// Rows that are with the dispatcher.
-struct Pending<I> {
-    rows: Arc<Vec<I>>,
-    tags: Vec<Tag>,
-    /// Per row: how many items it became. Empty for functions.
-    items: Vec<usize>,
-}
-
-/// Where calls that come back are put down, from any thread.
-struct Returned<O> {
-    answers: Answers<O>,
-    waker: Arc<Waker>,
-}
-
-type Answers<O> = Arc<Mutex<Vec<(u64, CallResult, Option<Vec<O>>)>>>;
-
-struct ModelOp<I, O> {
-    client: Option<ModelClient>,
-    code: Runner<I, O>,
-    calls: HashMap<u64, Pending<I>>,
-    returned: Returned<O>,
-    next: u64,
-    rows: usize,
-    items: usize,
-}
-
-impl<I: Data, O: Data> ModelOp<I, O> {
-    fn submit(&mut self, pending: Pending<I>, work: Work, items: usize, slot: Option<Arc<Mutex<Vec<O>>>>) {
-        let Some(client) = &self.client else { return };
-        let number = self.next;
-        self.next += 1;
-        let retries = pending.tags.iter().filter(|tag| tag.rounds() > 0).count() as u32;
-        self.rows += pending.tags.len();
-        self.items += items;
-        self.calls.insert(number, pending);
-        let (answers, waker) = (Arc::clone(&self.returned.answers), Arc::clone(&self.returned.waker));
-        client.submit(Call {
-            work,
-            retries,
-            deadline: None,
-            done: Box::new(move |result| {
-                let values = slot.map(|slot| std::mem::take(&mut *slot.lock()));
-                answers.lock().push((number, result, values));
-                waker.wake();
-            }),
-        });
-    }
-
-    fn call_onnx(&mut self, batch: Batch<I>, most: usize, cx: &mut Cx<'_>) {
-        let mut rows = Vec::new();
-        let mut tags = Vec::new();
-        let mut counts = Vec::new();
-        let mut items: Vec<Item> = Vec::new();
-        let mut ready = Vec::new();
-        for (value, tag) in batch.into_rows() {
-            let Runner::Onnx { before, order, .. } = &mut self.code else { return };
-            let made = match guard::call(|| before(&value)) {
-                Ok(Ok(made)) => made,
-                Ok(Err(why)) => {
-                    cx.fault(
-                        &tag,
-                        FaultKind::Error,
-                        &format!("the step before the model: {why}"),
-                        Some(&value),
-                    );
-                    continue;
-                }
-                Err(panicked) => {
-                    let why = format!("the step before the model: {}", panicked.0);
-                    cx.fault(&tag, FaultKind::Panic, &why, Some(&value));
-                    continue;
-                }
-            };
-            counts.push(made.len());
-            items.extend(made.into_iter().map(|tensors| in_order(tensors, order)));
-            rows.push(value);
-            tags.push(tag);
-            if items.len() >= most {
-                ready.push(std::mem::take(&mut (rows, tags, counts, items)));
-                (rows, tags, counts, items) = Default::default();
-            }
-        }
-        if !rows.is_empty() {
-            ready.push((rows, tags, counts, items));
-        }
-        for (rows, tags, counts, items) in ready {
-            let n = items.len();
-            cx.count_model(|model| model.items += n as u64);
-            let pending = Pending { rows: Arc::new(rows), tags, items: counts };
-            self.submit(pending, Work::Items(items), n, None);
-        }
-    }
-
-    fn call_function(&mut self, mut batch: Batch<I>, most: usize, cx: &mut Cx<'_>) {
-        while !batch.is_empty() {
-            let rest = if batch.len() > most { batch.split_off(most) } else { Batch::default() };
-            let (rows, tags) = std::mem::replace(&mut batch, rest).into_parts();
-            cx.count_model(|model| model.items += rows.len() as u64);
-            self.run_function(Arc::new(rows), tags.into_iter().collect());
-        }
-    }
-
-    fn run_function(&mut self, rows: Arc<Vec<I>>, tags: Vec<Tag>) {
-        let Runner::Function(f) = &self.code else { return };
-        let (f, input, slot) = (Arc::clone(f), Arc::clone(&rows), Arc::new(Mutex::new(Vec::new())));
-        let into = Arc::clone(&slot);
-        let run = move || {
-            let values = (f.lock())(&input);
-            *into.lock() = values;
-        };
-        let items = rows.len();
-        let work = Work::Function { items, run: Box::new(run) };
-        self.submit(Pending { rows, tags, items: Vec::new() }, work, items, Some(slot));
-    }
-
-    fn finish_onnx(
-        &mut self,
-        pending: Pending<I>,
-        results: Vec<Result<Item, ItemError>>,
-        out: &mut Batch<O>,
-        cx: &mut Cx<'_>,
-    ) {
-        let Runner::Onnx { after, output, .. } = &mut self.code else { return };
-        let mut results = results.into_iter();
-        for ((value, tag), count) in pending.rows.iter().zip(pending.tags).zip(pending.items) {
-            let mut tensors = Vec::with_capacity(count);
-            let mut failure = None;
-            for result in results.by_ref().take(count) {
-                match result {
-                    Ok(mut item) if *output < item.tensors.len() => {
-                        tensors.push(item.tensors.swap_remove(*output))
-                    }
-                    Ok(_) => failure = Some((FaultKind::Model, "the model gave too few outputs".to_owned())),
-                    Err(error) => failure = Some((fault_kind(&error), error.message)),
-                }
-            }
-            let made = match failure {
-                Some((kind, why)) => Err((kind, why)),
-                None => match guard::call(|| after(value, tensors)) {
-                    Ok(Ok(made)) => Ok(made),
-                    Ok(Err(why)) => Err((FaultKind::Error, format!("the step after the model: {why}"))),
-                    Err(panicked) => {
-                        Err((FaultKind::Panic, format!("the step after the model: {}", panicked.0)))
-                    }
-                },
-            };
-            match made {
-                Ok(made) => out.push(made, tag),
-                Err((kind, why)) => {
-                    cx.count_model(|model| model.failed += 1);
-                    cx.fault(&tag, kind, &why, Some(value));
-                }
-            }
-        }
-    }
-
-    fn finish_function(
-        &mut self,
-        pending: Pending<I>,
-        result: Result<(), ItemError>,
-        values: Vec<O>,
-        out: &mut Batch<O>,
-        cx: &mut Cx<'_>,
-    ) {
-        let why = match result {
-            Ok(()) if values.len() == pending.rows.len() => {
-                for (value, tag) in values.into_iter().zip(pending.tags) {
-                    out.push(value, tag);
-                }
-                return;
-            }
-            Ok(()) => ItemError::new(
-                ItemErrorKind::Engine,
-                format!(
-                    "the function gave {} values for {}; it must give one for each",
-                    values.len(),
-                    pending.rows.len()
-                ),
-            ),
-            Err(error) => error,
-        };
-        if why.kind == ItemErrorKind::Panic && pending.rows.len() > 1 {
-            // Only the values on which it panics shall fail: try each alone.
-            for (value, tag) in pending.rows.iter().zip(pending.tags) {
-                self.run_function(Arc::new(vec![value.clone()]), vec![tag]);
-            }
-            return;
-        }
-        for (value, tag) in pending.rows.iter().zip(&pending.tags) {
-            cx.count_model(|model| model.failed += 1);
-            cx.fault(tag, fault_kind(&why), &why.message, Some(value));
-        }
-    }
-}
-
-fn in_order(mut tensors: Vec<Tensor>, order: &[usize]) -> Item {
-    if order.len() > 1 && tensors.len() == order.len() {
-        tensors = order.iter().map(|&i| tensors[i].clone()).collect();
-    }
-    Item::new(tensors)
-}
-
-fn fault_kind(error: &ItemError) -> FaultKind {
-    if error.kind == ItemErrorKind::Panic { FaultKind::Panic } else { FaultKind::Model }
-}
-
-impl<I: Data, O: Data> Operator for ModelOp<I, O> {
-    type In = Inlet<I>;
-    type Out = Outlet<O>;
-
-    fn process(&mut self, batch: Batch<I>, _: &mut Outlet<O>, cx: &mut Cx<'_>) {
-        let most = self.client.as_ref().map_or(1, ModelClient::batch).max(1);
-        match &self.code {
-            Runner::Onnx { .. } => self.call_onnx(batch, most, cx),
-            Runner::Function(_) => self.call_function(batch, most, cx),
-            Runner::Broken => {
-                for (value, tag) in batch.into_rows() {
-                    cx.fault(&tag, FaultKind::Model, "the model was not loaded", Some(&value));
-                }
-            }
-        }
-        let waiting = self.items as u64;
-        cx.count_model(|model| model.waiting = waiting);
-    }
-
-    fn wake(&mut self, out: &mut Outlet<O>, cx: &mut Cx<'_>) -> bool {
-        let answers = std::mem::take(&mut *self.returned.answers.lock());
-        if answers.is_empty() {
-            return false;
-        }
-        let mut made = Batch::default();
-        for (number, result, values) in answers {
-            let Some(pending) = self.calls.remove(&number) else { continue };
-            self.rows -= pending.tags.len();
-            self.items -=
-                if pending.items.is_empty() { pending.tags.len() } else { pending.items.iter().sum() };
-            cx.count_model(|model| model.launches += u64::from(result.launches));
-            match result.outcome {
-                Outcome::Items(results) => self.finish_onnx(pending, results, &mut made, cx),
-                Outcome::Function(result) => {
-                    self.finish_function(pending, result, values.unwrap_or_default(), &mut made, cx);
-                }
-            }
-        }
-        let waiting = self.items as u64;
-        cx.count_model(|model| model.waiting = waiting);
-        out.put(made, cx);
-        true
-    }
-
-    fn is_ready(&self) -> bool {
-        self.client.as_ref().is_none_or(|client| self.items < client.in_flight_hint().max(1))
-    }
-
-    fn holding(&self) -> Holding {
-        Holding { held: self.rows, ..Holding::default() }
-    }
-
-    fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
-        for tag in self.calls.values().flat_map(|pending| &pending.tags) {
-            visit(tag.id, tag.trail.as_deref());
-        }
-    }
 }

@@ -125,7 +125,13 @@ impl fmt::Display for Report {
                 write!(
                     f,
                     "  handler {}: judged {}, passed {}, replaced {}, sent back {}, rejected {}, dropped {}",
-                    node.name, v.judged, v.passed, v.replaced, v.retried, v.rejected, v.dropped
+                    node.name,
+                    v.judged,
+                    v.passed,
+                    v.replaced,
+                    v.retried + v.next_alternative,
+                    v.rejected,
+                    v.dropped
                 )?;
                 for (name, n) in [("revised", v.revised), ("added", v.appended), ("deleted", v.deleted)] {
                     if n > 0 {

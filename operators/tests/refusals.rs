@@ -46,18 +46,26 @@ async fn refused_once(flow: Workflow, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_handler_that_is_not_behind_what_it_revises() {
-    for kept in [false, true] {
+async fn a_handler_that_is_not_behind_what_it_sends_back_to() {
+    for key in ["feedback", "keep", "alternatives"] {
         let flow = Workflow::new("elsewhere");
         let (a, b) = (flow.source("a", [1]), flow.source("b", [2]));
-        if kept {
-            let (a, kept) = a.keep("point", Rounds::at_most(1));
-            a.ignore();
-            b.handle_kept("judge", &kept, |_, _| Verdict::Pass).ignore();
-        } else {
-            let (a, again) = a.feedback("point", Rounds::at_most(1));
-            a.ignore();
-            b.handle_or_retry("judge", again, |n| Verdict::Retry(*n)).ignore();
+        match key {
+            "feedback" => {
+                let (a, again) = a.feedback("point", Rounds::at_most(1));
+                a.ignore();
+                b.handle_or_retry("judge", again, |n| Verdict::Retry(*n)).ignore();
+            }
+            "keep" => {
+                let (a, kept) = a.keep("point", Rounds::at_most(1));
+                a.ignore();
+                b.handle_kept("judge", &kept, |_, _| Verdict::Pass).ignore();
+            }
+            _ => {
+                let (a, key) = a.alternatives("point", |n| *n).or(|n| n + 1).key();
+                a.ignore();
+                b.handle_or_next("judge", &key, |_| Verdict::Pass).ignore();
+            }
         }
         let what = "`judge` sends back to `point`, but nothing that passes there comes to it";
         refused_once(flow, &["refusals.rs:", what, "judge a stream that is made of what passes there"]).await;
@@ -70,6 +78,26 @@ async fn values_that_are_kept_for_nobody() {
     let (a, _kept) = flow.source("a", [1]).keep("point", Rounds::at_most(1));
     a.ignore();
     refused_once(flow, &["refusals.rs:", "the feedback `point` is open", "handle_kept"]).await;
+}
+
+#[tokio::test]
+async fn alternatives_that_nobody_can_ask_for() {
+    let unused = Workflow::new("unused");
+    let (read, key) = unused.source("numbers", [1]).alternatives("read", |n| *n).or(|n| n + 1).key();
+    drop(key);
+    read.ignore();
+    refused_once(unused, &["refusals.rs:", "`read` is open", ".handle_or_next(name, &key, …)"]).await;
+
+    let single = Workflow::new("single");
+    let (read, key) = single.source("numbers", [1]).alternatives("read", |n| *n).key();
+    read.handle_or_next("judge", &key, |_| Verdict::Pass).ignore();
+    refused_once(single, &["refusals.rs:", "`read` has 1 alternatives", "give it a second one"]).await;
+
+    let (here, there) = (Workflow::new("here"), Workflow::new("there"));
+    let (read, key) = there.source("numbers", [1]).alternatives("read", |n| *n).or(|n| n + 1).key();
+    read.ignore();
+    here.source("numbers", [1]).handle_or_next("judge", &key, |_| Verdict::Pass).ignore();
+    refused_once(here, &["refusals.rs:", "`read` belong to another workflow", "the same `Workflow`"]).await;
 }
 
 #[tokio::test]

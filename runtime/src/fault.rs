@@ -23,6 +23,10 @@ pub enum FaultKind {
     Rejected,
     /// A handler wanted to send it back, but its rounds are spent.
     RoundsSpent,
+    /// A handler wanted another result of an earlier step, but every alternative has been tried.
+    AlternativesSpent,
+    /// It was sent back with a value that it had before at the same feedback point.
+    Oscillation,
     /// The author's code gave an `Err`.
     Error,
     /// The author's code panicked.
@@ -43,6 +47,8 @@ impl FaultKind {
         match self {
             FaultKind::Rejected => "rejected",
             FaultKind::RoundsSpent => "rounds spent",
+            FaultKind::AlternativesSpent => "alternatives spent",
+            FaultKind::Oscillation => "oscillation",
             FaultKind::Error => "error",
             FaultKind::Panic => "panic",
             FaultKind::TimeOut => "time-out",
@@ -50,6 +56,12 @@ impl FaultKind {
             FaultKind::Unreadable => "unreadable",
             FaultKind::Unwritable => "unwritable",
         }
+    }
+
+    /// Whether it is a handler's opinion rather than a failure.
+    pub fn is_a_verdict(self) -> bool {
+        use FaultKind::{AlternativesSpent, Oscillation, Rejected, RoundsSpent};
+        matches!(self, Rejected | RoundsSpent | AlternativesSpent | Oscillation)
     }
 
     /// What an author can do about it.
@@ -61,6 +73,14 @@ impl FaultKind {
             FaultKind::RoundsSpent => {
                 "give the feedback more rounds, or decide when none are left: \
                  `.handle_or_retry_with(name, key, by(|value, seen| …))` sees `seen.rounds_left`"
+            }
+            FaultKind::AlternativesSpent => {
+                "give the step one more alternative, or decide when none is left: \
+                 `.handle_or_next_with(name, keys, by(|value, seen| …))` sees `seen.alternatives_left`"
+            }
+            FaultKind::Oscillation => {
+                "what is sent back must differ from what was there before; where it need not, since something in the loop is \
+                 drawn at random, leave `.distinct()` out"
             }
             FaultKind::Error => "your code returned an Err for this record; mend the data or the code",
             FaultKind::Panic => {

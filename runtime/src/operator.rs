@@ -324,6 +324,11 @@ impl Cx<'_> {
         trail.marks.iter().filter(move |mark| here.is_some() && mark.loop_() == here)
     }
 
+    /// Whether the operator is inside a loop.
+    pub fn is_in_loop(&self) -> bool {
+        self.node.regions.loop_.is_some()
+    }
+
     /// Whether nothing of what the record was made of can be revised but by the record itself: where its standing is not
     /// final, only its own loop can change that.
     pub fn is_final_but_for_its_loop(&self, tag: &Tag) -> bool {
@@ -446,8 +451,7 @@ impl Cx<'_> {
             value: value.map(|v| data::preview(v, 4000)),
             at: self.shared.clock.now(),
         });
-        let rejected = matches!(kind, FaultKind::Rejected | FaultKind::RoundsSpent);
-        self.end_filed(tag, if rejected { Fate::Rejected } else { Fate::Failed }, Some(fault));
+        self.end_filed(tag, if kind.is_a_verdict() { Fate::Rejected } else { Fate::Failed }, Some(fault));
     }
 
     /// The record is child number `nth` of what it was made from, where somebody asks for order.

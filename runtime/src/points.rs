@@ -25,19 +25,34 @@ impl Cx<'_> {
     /// A record that was sent back comes to its point: gives the next version, to go on in its place. `None` where the
     /// record's version was no longer current and it has been ended as withdrawn.
     ///
-    /// A record of several origins at this point is sent back for `origin`, or for the last if none is named. The next version
-    /// carries what the first one carried when it came, and the worst rounds of the record that was judged.
-    pub fn reenter_point(&mut self, mut judged: Tag, point: FeedbackId, origin: Option<u64>) -> Option<Tag> {
+    /// The next version carries what the first one carried when it came, and the worst rounds of the record that was judged.
+    pub fn reenter_point(&mut self, mut judged: Tag, point: FeedbackId) -> Option<Tag> {
         // Another record of the same batch may have revised what this one was made of.
         if self.end_if_withdrawn(&judged) {
             return None;
         }
-        let Some(mark) = mark_at(&judged, point, origin) else {
+        let Some(mark) = open_mark(&judged, |mark| mark.point() == point) else {
             // It came into the loop behind the point.
             self.leave_family_behind(&mut judged);
             self.enter_point(&mut judged, point);
             return Some(judged);
         };
+        self.reenter(judged, &mark)
+    }
+
+    /// The same where the record that was judged may carry several origins of a point, and is to revise that of this number.
+    pub fn reenter_origin(&mut self, judged: Tag, origin: u64) -> Option<Tag> {
+        if self.end_if_withdrawn(&judged) {
+            return None;
+        }
+        let Some(mark) = open_mark(&judged, |mark| mark.origin() == origin) else {
+            self.end(&judged, Fate::Withdrawn);
+            return None;
+        };
+        self.reenter(judged, &mark)
+    }
+
+    fn reenter(&mut self, judged: Tag, mark: &Mark) -> Option<Tag> {
         let mut version = mark.version;
         if !self.shared.rules.stale_records_end {
             version = mark.origin.current();
@@ -79,7 +94,7 @@ impl Cx<'_> {
         if self.end_if_withdrawn(&made) {
             return None;
         }
-        if let Some(mark) = mark_at(&made, point, Some(origin)) {
+        if let Some(mark) = open_mark(&made, |mark| mark.origin() == origin) {
             let beside = mark.origin.entry().trail.clone().unwrap_or_default();
             let before = made.trail.as_deref().and_then(|trail| self.node.regions.family_of(trail)).cloned();
             let trail = made.trail_mut();
@@ -222,14 +237,10 @@ impl Cx<'_> {
     }
 }
 
-/// Of what the record was made of, the last, or the named, that may be revised at the point.
+/// The last of the origins that may be revised of those that the record was made of.
 ///
 /// What is settled stays so, though a whole is made once more of it because something else that it was made of was revised.
-fn mark_at(tag: &Tag, point: FeedbackId, origin: Option<u64>) -> Option<Mark> {
-    let is_it = |mark: &&Mark| {
-        mark.point() == point
-            && origin.is_none_or(|origin| mark.origin() == origin)
-            && mark.standing() != Standing::Final
-    };
-    tag.trail.as_deref()?.marks.iter().rev().find(is_it).cloned()
+fn open_mark(tag: &Tag, is_it: impl Fn(&Mark) -> bool) -> Option<Mark> {
+    let marks = &tag.trail.as_deref()?.marks;
+    marks.iter().rev().find(|mark| is_it(mark) && mark.standing() != Standing::Final).cloned()
 }

@@ -377,6 +377,29 @@ impl Outputs for () {
     fn visit(&self, _: &mut dyn FnMut(RecordId, Option<&Trail>)) {}
 }
 
+/// Any number of ways out, the first one first.
+impl<O: Outputs> Outputs for Vec<O> {
+    fn waiting_inside(&self) -> usize {
+        self.iter().map(O::waiting_inside).sum()
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.iter().any(O::is_blocked)
+    }
+
+    fn send(&mut self, permits: usize) -> usize {
+        self.iter_mut().fold(0, |sent, out| sent + out.send(permits - sent))
+    }
+
+    fn close(&self) {
+        self.iter().for_each(O::close);
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
+        self.iter().for_each(|out| out.visit(visit));
+    }
+}
+
 impl<A: Outputs, B: Outputs> Outputs for (A, B) {
     fn waiting_inside(&self) -> usize {
         self.0.waiting_inside() + self.1.waiting_inside()

@@ -24,6 +24,8 @@ pub struct Rules {
     pub parked_epochs_do_not_count: bool,
     /// A record made of several carries what each of them carries.
     pub marks_are_joined: bool,
+    /// A model does not wait only for more records: it also launches what is there.
+    pub models_linger: bool,
 }
 
 impl Default for Rules {
@@ -39,6 +41,7 @@ impl Default for Rules {
             worst_rounds: true,
             parked_epochs_do_not_count: true,
             marks_are_joined: true,
+            models_linger: true,
         }
     }
 }

@@ -258,7 +258,7 @@ impl Handle {
             let names: Vec<&str> = models.iter().map(|model| model.name()).collect();
             Plan::on_cpu(&names)
         });
-        Serving::start(plan, models, self.clock.clone()).await.map_err(|error| {
+        Serving::start_under(options.rules, plan, models, self.clock.clone()).await.map_err(|error| {
             let node = error.model().and_then(|model| self.graph.find(model));
             vec![BuildError {
                 node: node.map(|(node, _)| node),

@@ -214,6 +214,8 @@ pub struct VerdictCounts {
     pub appended: u64,
     /// Made of something that was deleted because of it.
     pub deleted: u64,
+    /// Sent back for the next alternative of an earlier step.
+    pub next_alternative: u64,
     /// Cut into several.
     pub split: u64,
     /// Put into quarantine.
@@ -231,6 +233,8 @@ pub struct ModelCounts {
     pub items: u64,
     /// Items that came back as errors.
     pub failed: u64,
+    /// Records given up because the model took longer than it may.
+    pub late: u64,
     /// Items now with the dispatcher.
     pub waiting: u64,
     /// Launches on a device.

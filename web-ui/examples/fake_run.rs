@@ -226,6 +226,7 @@ fn nodes(edges: &[EdgeSnapshot], seconds: f64, over: bool) -> Vec<NodeSnapshot> 
             }),
             model: (role == Role::Model).then(|| ModelCounts {
                 items: records_in,
+                late: 0,
                 failed: part(0.001),
                 waiting: if over { 0 } else { (40.0 * wave(seconds, id)) as u64 },
                 launches: records_in / 24,

@@ -18,6 +18,10 @@ pub enum Step {
     Judge(Author, Option<(usize, u32)>),
     /// The same where values are kept.
     Revise(Author, (usize, u32)),
+    /// A step with alternatives; its number among the points.
+    Alternatives(Author, usize),
+    /// With the points that it may ask and how many alternatives each has, the nearest first; those without do not count.
+    Next(Author, [(usize, u32); 2]),
     Split(Author),
     Join,
     /// With its number.
@@ -70,13 +74,20 @@ impl Sequential {
     /// Finds what lies between each scatter and its gather.
     fn find_regions(&mut self) {
         let point = |number| {
-            self.steps.iter().position(|step| matches!(step, Step::Feedback(it) if *it == number)).unwrap()
+            let is_it =
+                |step: &Step| matches!(step, Step::Feedback(it) | Step::Alternatives(_, it) if *it == number);
+            self.steps.iter().position(is_it).unwrap()
         };
         let mut edges: Vec<(usize, usize)> =
             self.ways.iter().flat_map(|((from, _), to)| to.iter().map(|(to, _)| (*from, *to))).collect();
         for (node, step) in self.steps.iter().enumerate() {
             if let Step::Judge(_, Some((number, _))) | Step::Revise(_, (number, _)) = step {
                 edges.push((node, point(*number)));
+            }
+            if let Step::Next(_, keys) = step {
+                edges.extend(
+                    keys.iter().filter(|(_, count)| *count > 0).map(|(number, _)| (node, point(*number))),
+                );
             }
         }
         for (scatter, step) in self.steps.iter().enumerate() {
@@ -115,11 +126,21 @@ struct Key {
     depth: usize,
 }
 
+/// The key to a step with alternatives, as long as the operators behind it are being built.
+struct Ways {
+    tried: Tried,
+    number: usize,
+    count: u32,
+    depth: usize,
+    used: bool,
+}
+
 struct Builder {
     model: Sequential,
     keys: Vec<Option<Key>>,
     held: Vec<Held>,
     /// Feedbacks and places where values are kept.
+    ways: Vec<Ways>,
     points: usize,
     depth: usize,
     /// Whether this way does not lead to the next gather.
@@ -206,6 +227,53 @@ impl Builder {
         line
     }
 
+    fn alternatives(&mut self, count: u32, salt: u64, Line { stream, from }: Line) -> Line {
+        let (a, name) = (self.author(salt), self.name("ways"));
+        let (stream, tried) = if self.exact {
+            let way = |nth| move |x: &u64| or_panic(a.of_way(nth).draw(*x));
+            let first = stream.alternatives(&name, way(0));
+            (1..count).fold(first, |ways, nth| ways.or(way(nth))).key()
+        } else {
+            let names: Vec<String> = (0..count).map(|nth| format!("{name} {nth}")).collect();
+            let model = |nth: u32| {
+                let way = a.of_way(nth);
+                Model::function(move |all: &[u64]| all.iter().map(|x| or_panic(way.draw(*x))).collect())
+            };
+            let models = (0..count).map(|nth| (names[nth as usize].as_str(), model(nth)));
+            stream.model_cascade(&name, models)
+        };
+        self.points += 1;
+        // Points of feedbacks have other numbers.
+        let number = 1000 + self.points;
+        self.ways.push(Ways { tried, number, count, depth: self.depth, used: false });
+        Line { stream, from: (self.lead(from, Step::Alternatives(a, number)), 0) }
+    }
+
+    fn next(&mut self, salt: u64, more: usize, Line { stream, from }: Line) -> Line {
+        let (a, name) = (self.author(salt), self.name("next"));
+        // Every other one may also ask steps before a scatter that it is inside of.
+        let nearest = self.ways.last().map_or(0, |ways| ways.depth);
+        let depth = if salt.is_multiple_of(2) { nearest } else { 0 };
+        let mut keys = Vec::new();
+        let mut asked = [(0, 0); 2];
+        for ways in self.ways.iter_mut().rev().filter(|ways| ways.depth >= depth).take(1 + more) {
+            asked[keys.len()] = (ways.number, ways.count);
+            ways.used = true;
+            keys.push(&ways.tried);
+        }
+        let stream =
+            stream.handle_or_next(&name, keys.as_slice(), move |x| match or_panic(a.verdict(*x, true)) {
+                Verdict::Pass => Verdict::Pass,
+                Verdict::Replace(x) => Verdict::Replace(x),
+                Verdict::Retry(_) => Verdict::NextAlternative,
+                Verdict::Split(all) => Verdict::Split(all),
+                Verdict::Reject(why) => Verdict::Reject(why),
+                Verdict::Drop(why) => Verdict::Drop(why),
+                _ => Verdict::Abstain,
+            });
+        Line { stream, from: (self.lead(from, Step::Next(a, asked)), 0) }
+    }
+
     fn sink(&mut self, Line { stream, from }: Line) {
         self.lead(from, Step::Sink(self.outputs.len()));
         let name = self.name("out");
@@ -256,6 +324,18 @@ impl Builder {
                 self.judge(salt, key, Line { stream, from })
             }
             Op::Revise(salt, nth) => self.revise(salt, nth, Line { stream, from }),
+            Op::Next(..) if self.ways.is_empty() => Line { stream, from },
+            Op::Next(salt, more) => self.next(salt, more, Line { stream, from }),
+            Op::Alternatives(count, salt, ref ops) => {
+                let line = self.alternatives(count, salt, Line { stream, from });
+                self.loops += 1;
+                let line = self.all(ops, line);
+                self.loops -= 1;
+                let used = self.ways.last().is_none_or(|ways| ways.used);
+                let line = if used { line } else { self.next(salt + 1 - salt % 2, 0, line) };
+                self.ways.pop();
+                line
+            }
             Op::Batch(size) => {
                 let stream = stream
                     .batch(size)
@@ -370,6 +450,7 @@ pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output
         model: Sequential::default(),
         keys: Vec::new(),
         held: Vec::new(),
+        ways: Vec::new(),
         points: 0,
         depth: 0,
         aside: false,

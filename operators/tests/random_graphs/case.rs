@@ -13,6 +13,8 @@ pub enum Op {
     Judge(u64, usize),
     /// A handler that may revise what is kept, add to it or delete it; the second number chooses among what is.
     Revise(u64, usize),
+    /// A handler that may ask the open steps with alternatives for the next one: the nearest of them, so many more at most.
+    Next(u64, usize),
     Model(u64),
     /// Into the order of the source; nothing inside a loop.
     Ordered,
@@ -30,6 +32,8 @@ pub enum Op {
     Feedback(u32, u64, Vec<Op>),
     /// Keeps what comes; where no operator may revise it, a handler at the end may, or one behind the gather around it.
     Keep(u32, u64, Vec<Op>),
+    /// A step with so many alternatives and the operators behind it. Where none of them took the key, a handler at the end does.
+    Alternatives(u32, u64, Vec<Op>),
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +77,7 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
         (2, salt().prop_map(Op::FlatMap).boxed()),
         (4, (salt(), 0..4_usize).prop_map(|(salt, key)| Op::Judge(salt, key)).boxed()),
         (2, (salt(), 0..3_usize).prop_map(|(salt, key)| Op::Revise(salt, key)).boxed()),
+        (2, (salt(), 0..2_usize).prop_map(|(salt, more)| Op::Next(salt, more)).boxed()),
         (1, Just(Op::Ordered).boxed()),
         (anything, salt().prop_map(Op::Model).boxed()),
         (anything, (1..6_usize).prop_map(Op::Batch).boxed()),
@@ -96,6 +101,12 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
             (
                 3,
                 (0..3_u32, salt(), ops()).prop_map(|(rounds, salt, ops)| Op::Keep(rounds, salt, ops)).boxed(),
+            ),
+            (
+                2,
+                (2..4_u32, salt(), ops())
+                    .prop_map(|(ways, salt, ops)| Op::Alternatives(ways, salt, ops))
+                    .boxed(),
             ),
         ])
     })
@@ -155,6 +166,11 @@ impl Author {
             part.as_ref().map_or(7, |all| all.iter().fold(1, |sum, x| x.wrapping_add(sum)))
         };
         self.draw(parts.iter().map(of_part).fold(x, mix))
+    }
+
+    /// The author of one of a step's alternatives.
+    pub fn of_way(self, way: u32) -> Self {
+        Self { salt: mix(self.salt, u64::from(way) + 77), ..self }
     }
 
     pub fn verdict(self, x: u64, may_retry: bool) -> Option<Verdict<u64, u64>> {

@@ -51,6 +51,22 @@ pub fn graphs() -> Vec<(&'static str, Vec<Op>)> {
         ("a part that leaves its scope", vec![Op::Scatter(20, vec![Op::Aside(vec![Op::Map(21)])])]),
         ("a loop inside of a scope", vec![Op::Scatter(22, vec![judged_aside(), loop_of(vec![])])]),
         (
+            "alternatives of two steps, and a loop around them",
+            vec![loop_of(vec![Op::Alternatives(
+                2,
+                31,
+                vec![Op::Aside(vec![]), Op::Alternatives(3, 33, vec![Op::FlatMap(34), Op::Next(35, 1)])],
+            )])],
+        ),
+        (
+            "a part asks for another alternative of what it was cut from",
+            vec![Op::Alternatives(
+                3,
+                37,
+                vec![Op::Scatter(38, vec![Op::Next(39, 0)]), Op::Clone(vec![], vec![])],
+            )],
+        ),
+        (
             "no whole is made of parts of which one is on its way back",
             vec![loop_of(vec![
                 Op::Judge(71, 9),
@@ -98,6 +114,8 @@ pub fn salted(ops: &[Op], seed: u64) -> Vec<Op> {
         Op::FlatMap(s) => Op::FlatMap(salt(*s)),
         // Whether the key of a feedback beyond a scatter may be taken hangs on whether the number is odd.
         Op::Judge(s, key) => Op::Judge(salt(*s) * 2 + s % 2, *key),
+        Op::Next(s, more) => Op::Next(salt(*s) * 2 + s % 2, *more),
+        Op::Alternatives(ways, s, ops) => Op::Alternatives(*ways, salt(*s), all(ops)),
         Op::Model(s) => Op::Model(salt(*s)),
         Op::Ordered => Op::Ordered,
         Op::Batch(size) => Op::Batch(*size),

@@ -1,4 +1,4 @@
-//! Random graphs with nested and crossing loops, fan-out, scatters and joins against an oracle: every run ends, nothing that
+//! Random graphs with nested and crossing loops, alternatives, fan-out, scatters and joins against an oracle: every run ends, nothing that
 //! was final is withdrawn, every permit comes back, every record and every root ends as it should, queues keep their bounds,
 //! and the results are among those that the oracle allows.
 //!

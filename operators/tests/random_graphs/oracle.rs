@@ -293,38 +293,42 @@ fn evaluate(
 }
 
 impl Evaluation<'_> {
+    /// A record comes to a point: it gets its mark there, and what the table says of its origin.
+    /// A record comes to a point from which it may be revised: its origin, the version that stands, and what was made of it.
+    fn enter(&mut self, point: usize, record: &mut Rec) -> (Origin, u32, Option<Version>) {
+        let marks = record.marks.iter().fold(0, |all, ((point, id), version)| {
+            mix(mix(all, *point as u64), mix(*id, u64::from(*version)))
+        });
+        let spent = |all, (point, spent): (&usize, &u32)| mix(mix(all, *point as u64), u64::from(*spent));
+        let rounds = record.rounds.iter().fold(0, spent);
+        let origin = (point, mix(record.id, mix(marks, rounds)));
+        self.entries.insert(origin, record.marks.clone());
+        let revised = self.table.versions.get(&origin).cloned();
+        let version = revised.as_ref().map_or(1, |revised| revised.number);
+        if let Some(revised) = &revised {
+            record.rounds.clone_from(&revised.rounds);
+        }
+        record.marks.push((origin, version));
+        (origin, version, revised)
+    }
+
     fn step(&mut self, node: usize, side: usize, mut record: Rec) {
         let x = record.x;
         match self.model.steps[node] {
             Step::Through => self.on((node, 0), x, record),
             Step::Feedback(number) => {
-                let marks = record.marks.iter().fold(0, |all, ((point, id), version)| {
-                    mix(mix(all, *point as u64), mix(*id, u64::from(*version)))
-                });
-                let rounds = record
-                    .rounds
-                    .iter()
-                    .fold(0, |all, (point, spent)| mix(mix(all, *point as u64), u64::from(*spent)));
-                let origin = (number, mix(record.id, mix(marks, rounds)));
+                let scopes = record.scopes.clone();
+                let (origin, _, revised) = self.enter(number, &mut record);
                 for added in self.table.added.get(&origin).into_iter().flatten() {
                     if self.table.is_current(&added.marks) {
                         let Added { by: _, x, id, roots, rounds, marks, path, values } = added.clone();
                         self.values.extend(values);
-                        let beside = Rec { x, id, roots, rounds, marks, path, scopes: record.scopes.clone() };
+                        let beside = Rec { x, id, roots, rounds, marks, path, scopes: scopes.clone() };
                         self.fork(node, &beside, 1);
                         self.stack.push((node, 0, beside));
                     }
                 }
-                self.entries.insert(origin, record.marks.clone());
-                let mut version = 1;
-                let mut x = Some(record.x);
-                if let Some(revised) = self.table.versions.get(&origin) {
-                    version = revised.number;
-                    x = revised.x;
-                    record.rounds.clone_from(&revised.rounds);
-                }
-                record.marks.push((origin, version));
-                match x {
+                match revised.map_or(Some(x), |revised| revised.x) {
                     Some(x) => {
                         self.values.insert(origin, x);
                         self.on((node, 0), x, record);
@@ -332,6 +336,28 @@ impl Evaluation<'_> {
                     None => self.end(node, &record, Fate::Dropped),
                 }
             }
+            Step::Alternatives(a, number) => {
+                let (_, version, _) = self.enter(number, &mut record);
+                match a.of_way(version - 1).draw(x) {
+                    Some(x) => self.on((node, 0), x, record),
+                    None => self.fault(node, &record, "panic"),
+                }
+            }
+            Step::Next(a, keys) => match a.verdict(x, true) {
+                Some(Verdict::Retry(_)) => {
+                    let left = |&(at, count): &(usize, u32)| {
+                        let of_step = record.marks.iter().rev().filter(move |((point, _), _)| *point == at);
+                        of_step.copied().find(|(_, version)| *version < count)
+                    };
+                    let Some((origin, version)) = keys.iter().find_map(left) else {
+                        return self.fault(node, &record, "alternatives spent");
+                    };
+                    *record.rounds.entry(origin.0).or_default() += 1;
+                    let next = Version { number: version + 1, x: Some(0), rounds: record.rounds.clone() };
+                    self.asked.push(record.asks(origin, What::Revise(next)));
+                }
+                verdict => self.judged(node, verdict, record),
+            },
             Step::Map(a) => match a.draw(x) {
                 Some(x) => self.on((node, 0), x, record),
                 None => self.fault(node, &record, "panic"),
@@ -350,11 +376,6 @@ impl Evaluation<'_> {
                 None => self.fault(node, &record, "panic"),
             },
             Step::Judge(a, back) => match a.verdict(x, back.is_some()) {
-                None => self.fault(node, &record, "panic"),
-                Some(Verdict::Replace(x)) => self.on((node, 0), x, record),
-                Some(Verdict::Split(all)) => self.put((node, 0), all, record, Fate::Dropped),
-                Some(Verdict::Reject(_)) => self.fault(node, &record, "rejected"),
-                Some(Verdict::Drop(_)) => self.end(node, &record, Fate::Dropped),
                 Some(Verdict::Retry(x)) => {
                     let (point, limit) = back.unwrap();
                     let spent = record.rounds.entry(point).or_default();
@@ -368,7 +389,7 @@ impl Evaluation<'_> {
                     let (what, roots) = (What::Revise(next), record.roots);
                     self.asked.push(Asked { origin, what, marks: record.marks, roots });
                 }
-                Some(_) => self.on((node, 0), x, record),
+                verdict => self.judged(node, verdict, record),
             },
             Step::Revise(a, (point, limit)) => self.revise(node, record, a, point, limit),
             Step::Scatter(a, gather) => match a.parts(x) {
@@ -411,6 +432,18 @@ impl Evaluation<'_> {
                 }
                 self.end(node, &record, Fate::Absorbed);
             }
+        }
+    }
+
+    /// Does what a verdict says that sends nothing back.
+    fn judged(&mut self, node: usize, verdict: Option<Verdict<u64, u64>>, record: Rec) {
+        match verdict {
+            None => self.fault(node, &record, "panic"),
+            Some(Verdict::Replace(x)) => self.on((node, 0), x, record),
+            Some(Verdict::Split(all)) => self.put((node, 0), all, record, Fate::Dropped),
+            Some(Verdict::Reject(_)) => self.fault(node, &record, "rejected"),
+            Some(Verdict::Drop(_)) => self.end(node, &record, Fate::Dropped),
+            Some(_) => self.on((node, 0), record.x, record),
         }
     }
 

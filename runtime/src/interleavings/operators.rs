@@ -112,7 +112,7 @@ impl Operator for Feedback {
             }
             Side::Right(again) => {
                 for (value, tag) in again.into_rows() {
-                    if let Some(tag) = cx.reenter_point(tag, self.point, None) {
+                    if let Some(tag) = cx.reenter_point(tag, self.point) {
                         // The next version is made of what first came.
                         on.push(value / 10, tag);
                     }

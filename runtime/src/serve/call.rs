@@ -1,7 +1,13 @@
 //! Calls: what a model operator hands over and gets back. A call may be cut over several launches, and share one with
 //! others; whoever drops its last part ends it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use ractor::ActorRef;
@@ -74,15 +80,64 @@ pub struct ModelClient {
     pub(super) is_function: bool,
     pub(super) batch: usize,
     pub(super) in_flight: usize,
+    pub(super) late: Late,
+}
+
+/// How many calls of a run have been given up and have not come back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Late(Arc<AtomicUsize>);
+
+impl Late {
+    /// Whether a device is still at work on something that nobody wants.
+    pub fn is_any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
+/// A call that is on its way, for whoever handed it over.
+pub struct Sent {
+    call: Weak<CallState>,
+    dispatcher: ActorRef<Message>,
+    model: usize,
+    late: Late,
+}
+
+impl Sent {
+    /// When the first device began with it, if one has. Nothing any more once it has been answered.
+    pub fn begun(&self) -> Option<Moment> {
+        self.call.upgrade().and_then(|call| call.progress.lock().begun)
+    }
+
+    /// Whether its answer is there or about to be put down.
+    pub fn is_answered(&self) -> bool {
+        self.call.strong_count() == 0
+    }
+
+    /// Nobody wants the answer any more, which is still given. What of it waits in the queue is taken out, and the run does not
+    /// wait at its end for the device that is at work on it.
+    pub fn give_up(self) {
+        let Some(call) = self.call.upgrade() else { return };
+        if call.given_up.set(self.late.clone()).is_ok() {
+            self.late.0.fetch_add(1, Ordering::AcqRel);
+            // Where nobody listens any more it ends as stopped.
+            let _ = self.dispatcher.cast(Message::GivenUp { model: self.model });
+        }
+    }
 }
 
 impl ModelClient {
     /// Hands over a call. Never blocks; the caller bounds what it has in flight, see [`in_flight_hint`](Self::in_flight_hint).
     ///
     /// `done` is called in every case: after a stop with errors of kind `Stopped`.
-    pub fn submit(&self, call: Call) {
+    pub fn submit(&self, call: Call) -> Sent {
         let is_function = matches!(call.work, Work::Function { .. });
         let parts = split(call, self.clock.now());
+        let sent = Sent {
+            call: parts.first().map_or_else(Weak::new, |part| Arc::downgrade(&part.ticket.state)),
+            dispatcher: self.dispatcher.clone(),
+            model: self.model,
+            late: self.late.clone(),
+        };
         if is_function != self.is_function {
             let message = if self.is_function {
                 "this model is a function and takes no tensors; send it a function"
@@ -92,10 +147,11 @@ impl ModelClient {
             for part in parts {
                 part.ticket.answer(Err(ItemError::new(ItemErrorKind::Input, message)));
             }
-            return;
+            return sent;
         }
         // Where nobody listens any more the message is dropped, which ends the call as stopped.
         let _ = self.dispatcher.cast(Message::Submit { model: self.model, parts });
+        sent
     }
 
     /// Most items that one launch takes, by the plan.
@@ -133,8 +189,9 @@ pub(crate) struct Ticket {
 }
 
 /// What is known of a call so far. Its end is the end of its last ticket.
-struct CallState {
+pub(super) struct CallState {
     progress: Mutex<Progress>,
+    given_up: OnceLock<Late>,
 }
 
 struct Progress {
@@ -150,6 +207,9 @@ struct Progress {
 
 impl Drop for CallState {
     fn drop(&mut self) {
+        if let Some(late) = self.given_up.get() {
+            late.0.fetch_sub(1, Ordering::AcqRel);
+        }
         let progress = self.progress.get_mut();
         let Some(done) = progress.done.take() else { return };
         let mut results =
@@ -178,6 +238,25 @@ impl Ticket {
         if let Some(slot) = self.state.progress.lock().results.get_mut(self.place) {
             *slot = Some(result);
         }
+    }
+
+    /// Whether nobody wants the answer any more.
+    pub fn is_given_up(&self) -> bool {
+        self.state.given_up.get().is_some()
+    }
+}
+
+/// The calls that have a part in a launch; tickets of one call are neighbours.
+pub(super) fn calls(tickets: &[Ticket]) -> Vec<Arc<CallState>> {
+    let mut calls: Vec<Arc<CallState>> = tickets.iter().map(|ticket| Arc::clone(&ticket.state)).collect();
+    calls.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    calls
+}
+
+/// Notes with calls that a device begins with them.
+pub(super) fn note_begin(calls: &[Arc<CallState>], at: Moment) {
+    for call in calls {
+        call.progress.lock().begun.get_or_insert(at);
     }
 }
 
@@ -219,7 +298,7 @@ pub(crate) fn split(call: Call, now: Moment) -> Vec<Part> {
         ran: Duration::ZERO,
         done: Some(call.done),
     };
-    let state = Arc::new(CallState { progress: Mutex::new(progress) });
+    let state = Arc::new(CallState { progress: Mutex::new(progress), given_up: OnceLock::new() });
     let deadline = call.deadline;
     let part = |place: usize, items: u32, retries: u32, work: PartWork| {
         let ticket = Ticket { state: state.clone(), place, items, retries };

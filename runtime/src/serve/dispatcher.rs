@@ -32,6 +32,7 @@ use crate::{
         thread::{Output, Ran},
         throttled::Pace,
     },
+    rules::Rules,
 };
 
 /// Launches promised on a device beyond the running one.
@@ -44,6 +45,8 @@ const FIRST_GUESS: Duration = Duration::from_millis(1);
 pub(crate) enum Message {
     /// New work for a model.
     Submit { model: usize, parts: Vec<Part> },
+    /// Calls of a model have been given up: what waits of them need not run.
+    GivenUp { model: usize },
     /// A launch has started on a device.
     Began { route: Arc<Route>, hop: usize, at: Moment },
     /// A launch has ended on a device.
@@ -95,6 +98,7 @@ pub(crate) struct State {
     clock: Clock,
     models: Vec<Model>,
     devices: Vec<Device>,
+    rules: Rules,
     next_reservation: u64,
     /// The earliest tick under way.
     tick_at: Option<Moment>,
@@ -145,6 +149,7 @@ pub(crate) struct Start {
     /// One per device of the placement.
     pub timelines: Vec<Arc<Mutex<Timeline>>>,
     pub clock: Clock,
+    pub rules: Rules,
     pub stages: Box<dyn FnOnce(ActorRef<Message>) -> Vec<stage::Stage> + Send>,
 }
 
@@ -175,6 +180,7 @@ impl State {
         placement: Placement,
         timelines: Vec<Arc<Mutex<Timeline>>>,
         clock: Clock,
+        rules: Rules,
         actors: Vec<ActorRef<stage::Message>>,
     ) -> Option<Self> {
         let mut actors = actors.into_iter();
@@ -204,7 +210,7 @@ impl State {
         let devices = placement.devices.iter().zip(timelines);
         let devices =
             devices.map(|(device, timeline)| Device { timeline, shared: device.is_shared() }).collect();
-        Some(Self { clock, models, devices, next_reservation: 0, tick_at: None })
+        Some(Self { clock, models, devices, rules, next_reservation: 0, tick_at: None })
     }
 
     /// Files new work under its model.
@@ -330,8 +336,8 @@ impl State {
             line.open() < pipe.stages[stage].most_open
                 && (stage > 0
                     || full
-                    || line.is_idle_for(now, len)
-                    || (lingered && device.shared && !line.promises(&of.name)))
+                    || (self.rules.models_linger && line.is_idle_for(now, len))
+                    || (self.rules.models_linger && lingered && device.shared && !line.promises(&of.name)))
         };
         loop {
             let way = self.way(model, pipeline, head.items, now, may)?;
@@ -435,7 +441,7 @@ impl Actor for Dispatcher {
             let (actor, _) = Actor::spawn_linked(None, stage::StageActor, stage, myself.get_cell()).await?;
             actors.push(actor);
         }
-        State::new(start.placement, start.timelines, start.clock, actors)
+        State::new(start.placement, start.timelines, start.clock, start.rules, actors)
             .ok_or_else(|| ActorProcessingErr::from("a stage has no actor"))
     }
 
@@ -460,6 +466,11 @@ impl Actor for Dispatcher {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Submit { model, parts } => state.submit(model, parts),
+            Message::GivenUp { model } => {
+                if let Some(model) = state.models.get_mut(model) {
+                    model.queue.drop_given_up();
+                }
+            }
             Message::Began { route, hop, at } => {
                 state.began(&route, hop, at);
                 return Ok(());

@@ -28,7 +28,8 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorRef};
 use thiserror::Error;
 
-pub use call::{Call, CallResult, ModelClient, Outcome, Work};
+use call::Late;
+pub use call::{Call, CallResult, ModelClient, Outcome, Sent, Work};
 
 use crate::{
     clock::Clock,
@@ -37,6 +38,7 @@ use crate::{
         onnx::OnnxModel,
         thread::{DeviceThread, Order},
     },
+    rules::Rules,
     view::{DeviceView, ProblemView},
 };
 use placement::{PlacedDevice, Placement};
@@ -83,6 +85,7 @@ pub struct Serving {
     dispatcher: ActorRef<dispatcher::Message>,
     clients: Vec<(Arc<str>, ModelClient)>,
     devices: Vec<RunningDevice>,
+    late: Late,
 }
 
 struct RunningDevice {
@@ -98,6 +101,15 @@ impl Serving {
     /// Prepares every stage of these models where the plan puts them; devices prepare at the same time. Models of the
     /// plan that are not served are left out.
     pub async fn start(plan: Plan, models: Vec<ServedModel>, clock: Clock) -> Result<Self, ServeError> {
+        Self::start_under(Rules::default(), plan, models, clock).await
+    }
+
+    pub(crate) async fn start_under(
+        rules: Rules,
+        plan: Plan,
+        models: Vec<ServedModel>,
+        clock: Clock,
+    ) -> Result<Self, ServeError> {
         let placement = Placement::new(&plan, &models, &clock)?;
         let mut devices = Vec::with_capacity(placement.devices.len());
         let mut queues = Vec::with_capacity(placement.devices.len());
@@ -132,17 +144,19 @@ impl Serving {
         let timelines: Vec<_> = devices.iter().map(|device| device.timeline.clone()).collect();
         let stages = stages(&placement, queues, clock.clone());
         let entries = entries(&placement, &models);
-        let start = dispatcher::Start { placement, timelines, clock: clock.clone(), stages };
+        let start = dispatcher::Start { placement, timelines, clock: clock.clone(), rules, stages };
         let (dispatcher, _) = Actor::spawn(None, dispatcher::Dispatcher, start)
             .await
             .map_err(|error| ServeError::Actors { error: error.to_string() })?;
+        let late = Late::default();
         let client = |(model, entry): (usize, Entry)| {
             let Entry { name, is_function, batch, in_flight } = entry;
             let (dispatcher, clock) = (dispatcher.clone(), clock.clone());
-            (name, ModelClient { dispatcher, clock, model, is_function, batch, in_flight })
+            let late = late.clone();
+            (name, ModelClient { dispatcher, clock, model, is_function, batch, in_flight, late })
         };
         let clients = entries.into_iter().enumerate().map(client).collect();
-        Ok(Self { dispatcher, clients, devices })
+        Ok(Self { dispatcher, clients, devices, late: late.clone() })
     }
 
     /// Puts the dispatcher, and with it the stage actors, under the supervisor of the run.
@@ -161,11 +175,14 @@ impl Serving {
     }
 
     /// Ends it: every call that is not answered yet ends as stopped. Waits for what runs on the devices and for their
-    /// threads.
+    /// threads, but not where a call that was given up has not come back.
     pub async fn stop(&self) {
         self.tell_to_stop();
         // It fails only where the actor has already ended.
         let _ = self.dispatcher.stop_and_wait(None, None).await;
+        if self.late.is_any() {
+            return;
+        }
         let threads: Vec<_> = self.devices.iter().filter_map(|device| device.thread.lock().take()).collect();
         for thread in threads {
             // A device thread catches panics, so that there is nothing to learn from its end.

@@ -77,6 +77,12 @@ impl Queue {
         (tickets, if calls.is_empty() { Work::Items(items) } else { Work::Calls(calls) })
     }
 
+    /// Takes out what nobody wants any more.
+    pub fn drop_given_up(&mut self) {
+        self.parts.retain(|part| !part.ticket.is_given_up());
+        self.items = self.parts.iter().map(|part| u64::from(part.ticket.items)).sum();
+    }
+
     /// Ends the first part with an error.
     pub fn refuse(&mut self, error: ItemError) {
         if let Some(part) = self.parts.pop_front() {

@@ -9,7 +9,7 @@ use std::sync::{
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::{
-    call::{Ticket, note_run},
+    call::{self, Ticket, note_run},
     dispatcher,
 };
 use crate::{
@@ -89,7 +89,9 @@ impl Stage {
         let count = launch.tickets.len();
         let is_function = matches!(work, Work::Calls(_));
         let (route, hop, dispatcher) = (launch.route.clone(), launch.hop, self.dispatcher.clone());
+        let calls = call::calls(&launch.tickets);
         let begun = Box::new(move |at| {
+            call::note_begin(&calls, at);
             let _ = dispatcher.cast(dispatcher::Message::Began { route, hop, at });
         });
         // The dispatcher hears of begin and end from the device's thread itself, so always in this order.

@@ -20,11 +20,11 @@ export interface Balance { created: number; ended: ByFate; in_flight: number; ho
 
 export interface VerdictCounts {
   judged: number; passed: number; replaced: number; retried: number;
-  revised: number; appended: number; deleted: number;
+  revised: number; appended: number; deleted: number; next_alternative: number;
   split: number; rejected: number; dropped: number; abstained: number;
 }
 
-export interface ModelCounts { items: number; failed: number; waiting: number; launches: number }
+export interface ModelCounts { items: number; failed: number; late: number; waiting: number; launches: number }
 
 export interface NodeNow {
   records_in: number; records_out: number; ended: ByFate; parked: number; overflow: number; busy_us: number;
