@@ -287,11 +287,10 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
 
     fn take_parent(&mut self, parent: Parent<P>, tag: Tag, out: &mut Outlet<U>, cx: &mut Cx<'_>) {
         let Parent { family, value } = parent;
-        if cx.hold(&tag) == Standing::Withdrawn {
+        if self.by_origin.hold(&tag, (family, None), cx) == Standing::Withdrawn {
             self.families.remove(&family);
             return cx.end(&tag, Fate::Withdrawn);
         }
-        self.by_origin.add(&tag, (family, None));
         self.waiting += 1;
         cx.park(&tag);
         self.pending(family).parent = Some((value, tag));
@@ -304,12 +303,11 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
             let reason = "this record is not a part of what is gathered here";
             return cx.fault(tag, FaultKind::Error, reason, Some(&value));
         };
-        if cx.hold(tag) == Standing::Withdrawn {
+        let (number, family) = (self.next, scope.family.number());
+        if self.by_origin.hold(tag, (family, Some(number)), cx) == Standing::Withdrawn {
             return cx.end(tag, Fate::Withdrawn);
         }
-        let (number, family) = (self.next, scope.family.number());
         self.next += 1;
-        self.by_origin.add(tag, (family, Some(number)));
         self.pending(family).arrived.insert(number, (scope.place, value));
         cx.arrive(tag, &scope);
     }
