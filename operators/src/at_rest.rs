@@ -1,15 +1,15 @@
-//! Rows at rest that may still be withdrawn: the index by origin that joins, gathers and sinks share, and the gate of those
-//! that want final records only.
+//! Rows at rest that may still be withdrawn: the gate of those that want final records only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+pub(crate) use eddyline_runtime::at_rest::ByOrigin;
 use eddyline_runtime::{
     Data,
     batch::Batch,
     clock::Moment,
     fate::Fate,
     operator::{Cx, Holding, Operator},
-    origin::{Change, Mark, Notice, Standing},
+    origin::{Notice, Standing},
     ports::Inlet,
     record::{RecordId, Tag, Trail},
 };
@@ -17,71 +17,6 @@ use eddyline_runtime::{
 /// Whether a record was made from a version that has been revised.
 pub(crate) fn is_withdrawn(tag: &Tag) -> bool {
     tag.trail.as_deref().is_some_and(|trail| trail.standing() == Standing::Withdrawn)
-}
-
-/// Finds the rows that a notice is about.
-///
-/// Under each origin the rows that carry it, with the version that they were made from.
-pub(crate) struct ByOrigin<K>(HashMap<u64, Vec<(u32, K)>>);
-
-impl<K> Default for ByOrigin<K> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<K: Clone> ByOrigin<K> {
-    /// Remembers a row under each origin that is open. Call it after [`Cx::hold`].
-    ///
-    /// Says whether there is one. There may be none any more: the last may have been settled since the row was held, and nobody
-    /// will be told of the row again.
-    pub fn add(&mut self, tag: &Tag, row: K) -> bool {
-        let mut any = false;
-        for mark in tag.trail.iter().flat_map(|trail| &trail.marks) {
-            any |= self.add_mark(mark, row.clone());
-        }
-        any
-    }
-
-    /// Remembers a row under one origin, if it is open. Call it after [`Cx::hold_marks`].
-    pub fn add_mark(&mut self, mark: &Mark, row: K) -> bool {
-        let is_open = mark.standing() != Standing::Final;
-        if is_open {
-            self.0.entry(mark.origin()).or_default().push((mark.version(), row));
-        }
-        is_open
-    }
-
-    /// The rows made from older versions of what a new row was made of.
-    pub fn outdated_by(&mut self, tag: &Tag) -> Vec<K> {
-        let mut rows = Vec::new();
-        for mark in tag.trail.iter().flat_map(|trail| &trail.marks) {
-            if let Some(listed) = self.0.get_mut(&mark.origin()) {
-                rows.extend(
-                    listed.extract_if(.., |(version, _)| *version < mark.version()).map(|(_, row)| row),
-                );
-            }
-        }
-        rows
-    }
-
-    /// The rows under the origins that these notices are about, which are then forgotten. A row may be gone by now, or stand
-    /// under several.
-    pub fn told(&mut self, notices: &[Notice]) -> Vec<(K, Change)> {
-        let mut rows = Vec::new();
-        for notice in notices {
-            let Some(listed) = self.0.get_mut(&notice.origin()) else { continue };
-            rows.extend(
-                listed
-                    .extract_if(.., |(version, _)| notice.is_about(*version))
-                    .map(|(_, row)| (row, notice.change)),
-            );
-            if listed.is_empty() {
-                self.0.remove(&notice.origin());
-            }
-        }
-        rows
-    }
 }
 
 /// Rows that wait until they are final.
@@ -105,16 +40,13 @@ impl<T> UntilFinal<T> {
         }
         let mut on = Batch::with_capacity(batch.len());
         for (value, tag) in batch.into_rows() {
-            match cx.hold(&tag) {
+            let number = self.next;
+            self.next += 1;
+            match self.by_origin.hold(&tag, number, cx) {
                 Standing::Withdrawn => cx.end(&tag, Fate::Withdrawn),
                 _ if cx.is_final_but_for_its_loop(&tag) => on.push(value, tag),
                 _ => {
-                    if self.by_origin.add(&tag, self.next) {
-                        self.rows.insert(self.next, (value, tag));
-                        self.next += 1;
-                    } else {
-                        on.push(value, tag);
-                    }
+                    self.rows.insert(number, (value, tag));
                 }
             }
         }

@@ -159,19 +159,19 @@ impl<T: Data, F: FnMut(Change<T>) + Send + 'static> Changes<T, F> {
         for row in self.by_origin.outdated_by(&tag) {
             self.remove(row, cx);
         }
-        let standing = cx.hold(&tag);
+        let row = self.next;
+        let standing = self.by_origin.hold(&tag, row, cx);
         if standing == Standing::Withdrawn {
             return cx.end(&tag, Fate::Withdrawn);
         }
-        let row = self.next;
         self.next += 1;
         if !self.tell(Change::Add { row, value: value.clone() }, &tag, cx) {
             return;
         }
-        if standing == Standing::Provisional && self.by_origin.add(&tag, row) {
-            self.rows.insert(row, (value, tag));
-        } else {
+        if standing == Standing::Final {
             self.finish(row, &tag, cx);
+        } else {
+            self.rows.insert(row, (value, tag));
         }
     }
 

@@ -374,11 +374,10 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
 
     fn take_parent(&mut self, parent: Parent<P>, tag: Tag, out: &mut Outlet<U>, cx: &mut Cx<'_>) {
         let Parent { family, value } = parent;
-        if cx.hold(&tag) == Standing::Withdrawn {
+        if self.by_origin.hold(&tag, (family, Row::Parent), cx) == Standing::Withdrawn {
             self.forget(family, None, cx);
             return cx.end(&tag, Fate::Withdrawn);
         }
-        self.by_origin.add(&tag, (family, Row::Parent));
         self.waiting += 1;
         cx.park(&tag);
         self.pending(family).parent = Some((value, tag));
@@ -392,12 +391,11 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
             let reason = "this record is not a part of what is gathered here";
             return cx.fault(tag, FaultKind::Error, reason, Some(&value));
         };
-        if cx.hold(tag) == Standing::Withdrawn {
-            return cx.end(tag, Fate::Withdrawn);
-        }
         let (number, family) = (self.next, scope.family.number());
         self.next += 1;
-        self.by_origin.add(tag, (family, Row::Part(number)));
+        if self.by_origin.hold(tag, (family, Row::Part(number)), cx) == Standing::Withdrawn {
+            return cx.end(tag, Fate::Withdrawn);
+        }
         let part =
             Part { family: Arc::clone(&scope.family), place: scope.place, value, trail: tag.trail.clone() };
         self.pending(family).parts.insert(number, part);

@@ -133,14 +133,13 @@ impl<K: Hash + Eq + Clone, T> Parked<K, T> {
     }
 
     fn park(&mut self, key: K, value: T, tag: Tag, matched: Matched, until: Moment, cx: &mut Cx<'_>) {
-        if cx.hold(&tag) == Standing::Withdrawn {
+        let number = self.next;
+        if self.by_origin.hold(&tag, (key.clone(), number), cx) == Standing::Withdrawn {
             return cx.end(&tag, Fate::Withdrawn);
         }
-        let number = self.next;
         self.next += 1;
         self.len += 1;
         cx.park(&tag);
-        self.by_origin.add(&tag, (key.clone(), number));
         self.arrivals.push_back((until, key.clone(), number));
         self.rows.entry(key).or_default().push(Row { number, value, tag, matched });
     }

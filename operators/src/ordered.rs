@@ -77,13 +77,12 @@ struct Ordered<T> {
 
 impl<T: Data> Ordered<T> {
     fn take_in(&mut self, value: T, tag: Tag, cx: &mut Cx<'_>) {
-        if cx.hold(&tag) == Standing::Withdrawn {
+        let number = self.next;
+        if self.by_origin.hold(&tag, number, cx) == Standing::Withdrawn {
             return cx.end(&tag, Fate::Withdrawn);
         }
-        cx.arrive_at(self.target, &tag);
-        let number = self.next;
         self.next += 1;
-        self.by_origin.add(&tag, number);
+        cx.arrive_at(self.target, &tag);
         let (source, place) = place_of(&tag, number);
         self.places.insert(number, (source, place.clone()));
         self.queues.entry(source).or_default().insert(place, (value, tag));

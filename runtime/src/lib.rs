@@ -8,7 +8,7 @@
 //! | the graph while it is written | [`graph`], [`ports`] |
 //! | how it moves | [`operator`] (a step), [`edge`] (credit), [`loops`] (permits), [`scope`] (scatter and gather) |
 //! | what may still come | [`epochs`] (completion, order) |
-//! | how records change | [`origin`] (versions, withdrawals, finality) |
+//! | how records change | [`origin`] (versions, withdrawals, finality), [`at_rest`] (rows that are told) |
 //! | how records end | [`fate`], [`fault`], [`guard`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
 //! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
@@ -22,6 +22,7 @@
 //! whose content is not counted.
 
 mod actor;
+pub mod at_rest;
 pub mod batch;
 pub mod clock;
 pub mod data;

@@ -21,6 +21,8 @@ pub(crate) enum Rule {
     PermitsWakeIngress,
     /// When only parked rows are left in a loop, somebody is asked to let them go.
     ParkedRowsAreFlushed,
+    /// A row waits to be final only where the notice of that will find it.
+    RowsThatWaitAreFound,
 }
 
 #[cfg(not(test))]

@@ -393,6 +393,11 @@ fn notices_count() {
 }
 
 #[test]
+fn rows_that_wait_are_found() {
+    fails(Wrong::Without(Rule::RowsThatWaitAreFound), DEADLOCK, final_versions);
+}
+
+#[test]
 fn rows_at_rest_are_told() {
     fails(Wrong::Ruled(|rules| rules.withdrawals_reach_rows = false), DEADLOCK, versions);
 }

@@ -4,6 +4,7 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use super::flow::Arrived;
 use crate::{
+    at_rest::ByOrigin,
     batch::Batch,
     fate::Fate,
     operator::{Cx, Holding, Operator},
@@ -331,15 +332,22 @@ impl Operator for SinkThatTakesBack {
     }
 }
 
-/// Ends rows when they are final.
+/// Ends rows when they are final, and looks only at those that a notice is about.
 pub(super) struct SinkThatWaits {
     arrived: Arrived,
-    open: Vec<(u64, Tag)>,
+    open: HashMap<u64, (u64, Tag)>,
+    by_origin: ByOrigin<u64>,
+    next: u64,
 }
 
 impl SinkThatWaits {
     pub fn new(arrived: Arrived) -> Self {
-        Self { arrived, open: Vec::new() }
+        Self { arrived, open: HashMap::new(), by_origin: ByOrigin::default(), next: 0 }
+    }
+
+    fn finish(&self, value: u64, tag: &Tag, cx: &mut Cx<'_>) {
+        cx.end(tag, Fate::Emitted);
+        self.arrived.lock().push(value);
     }
 }
 
@@ -349,25 +357,25 @@ impl Operator for SinkThatWaits {
 
     fn process(&mut self, batch: Batch<u64>, (): &mut (), cx: &mut Cx<'_>) {
         for (value, tag) in batch.into_rows() {
-            match cx.hold(&tag) {
+            self.next += 1;
+            match self.by_origin.hold(&tag, self.next, cx) {
                 Standing::Withdrawn => cx.end(&tag, Fate::Withdrawn),
-                Standing::Provisional => self.open.push((value, tag)),
-                Standing::Final => {
-                    cx.end(&tag, Fate::Emitted);
-                    self.arrived.lock().push(value);
+                Standing::Final => self.finish(value, &tag, cx),
+                Standing::Provisional => {
+                    self.open.insert(self.next, (value, tag));
                 }
             }
         }
     }
 
-    fn notice(&mut self, _: &[Notice], (): &mut (), cx: &mut Cx<'_>) {
-        for (value, tag) in std::mem::take(&mut self.open) {
+    fn notice(&mut self, notices: &[Notice], (): &mut (), cx: &mut Cx<'_>) {
+        for (row, _) in self.by_origin.told(notices) {
+            let Some((value, tag)) = self.open.remove(&row) else { continue };
             match tag.trail.as_deref().map_or(Standing::Final, |trail| trail.standing()) {
-                Standing::Provisional => self.open.push((value, tag)),
                 Standing::Withdrawn => cx.end(&tag, Fate::Withdrawn),
-                Standing::Final => {
-                    cx.end(&tag, Fate::Emitted);
-                    self.arrived.lock().push(value);
+                Standing::Final => self.finish(value, &tag, cx),
+                Standing::Provisional => {
+                    self.open.insert(row, (value, tag));
                 }
             }
         }
