@@ -27,6 +27,7 @@
 //! |---|---|
 //! | begin a workflow, bring records in, run it | [`Workflow`] |
 //! | work on records: `map`, `par_map`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
+//! | ask for time: `timestamps`, `interval_join`, `group_by` over windows | [`Stream`], [`Window`] |
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
@@ -46,8 +47,10 @@ mod csv_rows;
 mod feedback;
 mod filter;
 mod flat_map;
+mod group_by;
 mod handle;
 mod inspect;
+mod interval_join;
 mod join;
 mod map;
 mod merge;
@@ -64,7 +67,9 @@ mod sink;
 mod source;
 mod split;
 mod stream;
+mod timestamps;
 mod try_map;
+mod window;
 mod workflow;
 
 pub use eddyline_handlers::{Handler, NoLoop, Seen, Verdict, by, check_digit, testing};
@@ -85,10 +90,12 @@ pub use eddyline_web_ui as web_ui;
 
 pub use changes::Change;
 pub use feedback::{Feedback, Rounds};
+pub use group_by::Group;
 pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};
 pub use scatter::{Child, Children, Gather};
 pub use stream::Stream;
+pub use window::Window;
 pub use workflow::Workflow;
 
 /// Everything that a workflow usually needs: `use eddyline::prelude::*`.
@@ -96,8 +103,8 @@ pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
     pub use crate::{
-        Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Model, NoLoop, Output, Plan, Report,
-        Rounds, RunError, Seen, Stream, Tensor, Verdict, Workflow, by,
+        Children, Data, Fate, Fault, Feedback, Gather, Group, Handler, Image, Model, NoLoop, Output, Plan,
+        Report, Rounds, RunError, Seen, Stream, Tensor, Verdict, Window, Workflow, by,
     };
     pub use std::time::Duration;
 }

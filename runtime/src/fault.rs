@@ -35,6 +35,8 @@ pub enum FaultKind {
     Unreadable,
     /// It could not be written to its sink.
     Unwritable,
+    /// It is older than its source's watermark: what it belongs to may be closed.
+    Late,
 }
 
 impl FaultKind {
@@ -49,6 +51,7 @@ impl FaultKind {
             FaultKind::Model => "model",
             FaultKind::Unreadable => "unreadable",
             FaultKind::Unwritable => "unwritable",
+            FaultKind::Late => "late",
         }
     }
 
@@ -73,6 +76,9 @@ impl FaultKind {
             FaultKind::Unreadable => "mend the row that is named, or change the type that rows are read into",
             FaultKind::Unwritable => {
                 "check that the file can be written and that the value has only plain columns"
+            }
+            FaultKind::Late => {
+                "allow records of this source more lateness: the second argument of `.timestamps(…)`"
             }
         }
     }

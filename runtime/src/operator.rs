@@ -221,6 +221,32 @@ impl Cx<'_> {
         (ids.collect(), trail.map(Arc::new))
     }
 
+    /// What this source brings from now on has no time below `watermark`. Called behind [`enter`](Self::enter).
+    pub fn raise_watermark(&mut self, watermark: i64) {
+        self.shared.board.raise_watermark(self.node.id, watermark);
+    }
+
+    /// This source brings nothing more.
+    pub fn leave(&mut self) {
+        self.shared.board.leave(self.node.id);
+    }
+
+    /// A record has been taken in by the input that asked for time under this number, from which it cannot come back there.
+    pub(crate) fn arrived(&self, trail: &Trail, ask: u32) {
+        self.count_epochs(trail, &[ask], Moves::Less);
+    }
+
+    /// No record with an earlier time can still come to the input that asked for time under this number.
+    pub fn time_at(&self, ask: u32) -> i64 {
+        self.shared.board.time_at(ask, self.shared.rules.records_hold_time)
+    }
+
+    /// Whether joins go by what may come to a row's other side.
+    #[doc(hidden)]
+    pub fn looks_across(&self) -> bool {
+        self.shared.rules.joins_look_across
+    }
+
     /// Ends a record. One that may still be withdrawn ends provisionally.
     pub fn end(&mut self, tag: &Tag, fate: Fate) {
         self.end_filed(tag, fate, None);
@@ -263,7 +289,8 @@ impl Cx<'_> {
 
     fn count_epochs(&self, trail: &Trail, targets: &[u32], moves: Moves) {
         if !targets.is_empty() {
-            for epoch in trail.epochs.iter().map(|span| &span.lowest) {
+            let lowest = self.shared.rules.lowest_epochs_are_held;
+            for epoch in trail.epochs.iter().map(|span| if lowest { &span.lowest } else { &span.highest }) {
                 self.shared.board.count(epoch, targets, moves);
             }
         }
@@ -290,20 +317,38 @@ impl Cx<'_> {
 
     /// A record has arrived at the operator that asked for completion under this number.
     pub fn arrive_at(&mut self, target: u32, tag: &Tag) {
-        self.wait_at(target, tag, Moves::Arrives, Moves::Parks);
+        self.wait_at(&[target], tag, Moves::Arrives, Moves::Parks);
     }
 
     /// It is about to go on, or to end.
     pub fn go_from(&mut self, target: u32, tag: &Tag) {
-        self.wait_at(target, tag, Moves::Goes, Moves::Unparks);
+        self.wait_at(&[target], tag, Moves::Goes, Moves::Unparks);
+    }
+
+    /// Parks a record in the state of an operator whose inputs asked for time under these numbers. In a loop it may come
+    /// back to them, but only with a record that has come to them after it, unless it can be revised in this loop itself.
+    pub fn park_at(&mut self, asks: &[u32], tag: &Tag) {
+        self.rest_at(asks, tag, Moves::Arrives, Moves::Parks);
+    }
+
+    /// It is about to go on, or to end.
+    pub fn unpark_at(&mut self, asks: &[u32], tag: &Tag) {
+        self.rest_at(asks, tag, Moves::Goes, Moves::Unparks);
+    }
+
+    fn rest_at(&self, asks: &[u32], tag: &Tag, here: Moves, behind: Moves) {
+        let revisable = tag.trail.as_deref().is_some_and(|trail| self.own_marks(trail).next().is_some());
+        let counts = |ask: &&u32| !revisable && self.node.regions.targets.contains(ask);
+        let asks: SmallVec<[u32; 4]> = asks.iter().filter(counts).copied().collect();
+        self.wait_at(&asks, tag, here, behind);
     }
 
     /// What waits for its turn here has arrived here, and rests as far as operators behind it are concerned.
-    fn wait_at(&self, target: u32, tag: &Tag, here: Moves, behind: Moves) {
+    fn wait_at(&self, targets: &[u32], tag: &Tag, here: Moves, behind: Moves) {
         if let Some(trail) = tag.trail.as_deref() {
-            let others = self.node.regions.targets.iter().filter(|other| **other != target);
+            let others = self.node.regions.targets.iter().filter(|other| !targets.contains(other));
             let others: SmallVec<[u32; 4]> = others.copied().collect();
-            self.count_epochs(trail, &[target], here);
+            self.count_epochs(trail, targets, here);
             self.count_epochs(trail, &others, behind);
         }
     }
@@ -532,7 +577,8 @@ impl Cx<'_> {
 
     /// One record made of several that all still have to end (as absorbed, usually).
     ///
-    /// It descends from all their roots, carries all their marks and has the pointwise worst of their rounds.
+    /// It descends from all their roots, carries all their marks, has the pointwise worst of their rounds and the latest of their
+    /// times.
     pub fn combine<'t>(&mut self, parents: impl IntoIterator<Item = &'t mut Tag>) -> Tag {
         let mut made = self.make();
         let mut first = true;
@@ -541,11 +587,7 @@ impl Cx<'_> {
             let Some(theirs) = parent.trail.as_deref() else { continue };
             let is_first = std::mem::take(&mut first);
             let trail = made.trail_mut();
-            for root in &theirs.roots {
-                if !trail.roots.iter().any(|r| Arc::ptr_eq(r, root)) {
-                    trail.roots.push(Arc::clone(root));
-                }
-            }
+            trail.roots.extend(theirs.roots.iter().cloned());
             if self.shared.rules.worst_rounds || is_first {
                 trail.worst_rounds(theirs);
             }
@@ -553,6 +595,7 @@ impl Cx<'_> {
                 trail.add_marks(theirs);
             }
             trail.add_epochs(theirs);
+            trail.time = trail.time.max(theirs.time);
             if !theirs.epochs.is_empty() {
                 let seq = theirs.roots.iter().map(|root| root.id().seq()).max();
                 trail.path.push(seq.unwrap_or_default() as u32);
@@ -562,6 +605,7 @@ impl Cx<'_> {
                 trail.scopes.clone_from(&theirs.scopes);
             }
         }
+        made.trail_mut().merge_roots();
         self.count_more(&made);
         made
     }
