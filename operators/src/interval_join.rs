@@ -247,6 +247,12 @@ where
     U: Data,
     O: Data,
 {
+    fn forget_by_time(&mut self, out: &mut Outlet<O>, cx: &mut Cx<'_>) -> bool {
+        let times = self.asks.map(|ask| cx.time_at(ask));
+        let [left, right] = times;
+        self.forget(if cx.looks_across() { times } else { [right, left] }, out, cx)
+    }
+
     /// Forgets rows for which no partner can come any more: those below these times of the left and of the right input.
     fn forget(&mut self, [left, right]: [i64; 2], out: &mut Outlet<O>, cx: &mut Cx<'_>) -> bool {
         let mut alone = Batch::default();
@@ -310,6 +316,8 @@ where
             }
         }
         out.put(pairs, cx);
+        // In the same step: where nothing else moves, a loop has whatever is parked after a step let go of.
+        self.forget_by_time(out, cx);
     }
 
     fn notice(&mut self, notices: &[Notice], _: &mut Self::Out, cx: &mut Cx<'_>) {
@@ -318,9 +326,7 @@ where
     }
 
     fn wake(&mut self, out: &mut Self::Out, cx: &mut Cx<'_>) -> bool {
-        let times = self.asks.map(|ask| cx.time_at(ask));
-        let [left, right] = times;
-        self.forget(if cx.looks_across() { times } else { [right, left] }, out, cx)
+        self.forget_by_time(out, cx)
     }
 
     fn flush(&mut self, out: &mut Self::Out, cx: &mut Cx<'_>) {

@@ -598,7 +598,8 @@ impl Cx<'_> {
             trail.time = trail.time.max(theirs.time);
             if !theirs.epochs.is_empty() {
                 let seq = theirs.roots.iter().map(|root| root.id().seq()).max();
-                trail.path.push(seq.unwrap_or_default() as u32);
+                // No child has this number, so no place of one made of several is a place of a child.
+                trail.path.extend([u32::MAX, seq.unwrap_or_default() as u32]);
                 trail.path.extend_from_slice(&theirs.path);
             }
             if is_first {

@@ -116,7 +116,7 @@ fn check_against_oracle(case: &Case, rules: Rules) -> Result<(), TestCaseError> 
         eprintln!("{case:?}");
     }
     let (.., model) = build(case, 0);
-    let Some(allowed) = outcomes(&model, case.records, case.ordered, STEPS) else { return Ok(()) };
+    let Some(allowed) = outcomes(&model, case, STEPS) else { return Ok(()) };
     for nth in 0..SCHEDULES {
         let (report, out) = run(case, case.records, Some(mix(case.seed, nth)), rules)?;
         check_run(case, &report)?;
@@ -148,7 +148,7 @@ fn hunt(kind: Kind, cases: u32) {
         &std::array::from_fn::<u8, 32, _>(|i| mix(i as u64, seed) as u8),
     );
     let run = TestRunner::new_with_rng(config, rng).run(&case(kind), |case| match kind {
-        Kind::Plain | Kind::Joins => check_against_oracle(&case, Rules::default()),
+        Kind::Plain | Kind::Joins | Kind::Times => check_against_oracle(&case, Rules::default()),
         Kind::Anything => {
             run(&case, case.records, None, Rules::default()).and_then(|(report, _)| check_run(&case, &report))
         }
@@ -166,6 +166,11 @@ fn random_graphs_come_to_what_the_oracle_allows() {
 #[test]
 fn random_graphs_with_joins_come_to_what_the_oracle_allows() {
     hunt(Kind::Joins, 300);
+}
+
+#[test]
+fn random_graphs_with_times_come_to_what_the_oracle_allows() {
+    hunt(Kind::Times, 500);
 }
 
 #[test]
@@ -206,9 +211,12 @@ fn every_rule_is_needed() {
         ("parked_rows_return_permits", Rules { parked_rows_return_permits: false, ..all }, Kind::Plain),
         ("worst_rounds", Rules { worst_rounds: false, ..all }, Kind::Joins),
         ("marks_are_joined", Rules { marks_are_joined: false, ..all }, Kind::Joins),
+        ("lowest_epochs_are_held", Rules { lowest_epochs_are_held: false, ..all }, Kind::Joins),
+        ("records_hold_time", Rules { records_hold_time: false, ..all }, Kind::Times),
+        ("joins_look_across", Rules { joins_look_across: false, ..all }, Kind::Times),
         ("parked_epochs_do_not_count", Rules { parked_epochs_do_not_count: false, ..all }, Kind::Joins),
     ];
-    for kind in [Kind::Plain, Kind::Joins] {
+    for kind in [Kind::Plain, Kind::Joins, Kind::Times] {
         assert_eq!(is_caught(all, kind, 1500), None, "with every rule nothing goes wrong");
     }
     let mut missed = Vec::new();
@@ -223,7 +231,9 @@ fn every_rule_is_needed() {
 
 #[test]
 fn graphs_that_once_failed() {
-    for (name, ops) in known::graphs() {
+    let timed = known::graphs_with_times().into_iter().map(|(name, ops)| (name, ops, true));
+    let all = known::graphs().into_iter().map(|(name, ops)| (name, ops, false)).chain(timed);
+    for (name, ops, timed) in all {
         for seed in 0..60_u64 {
             let case = Case {
                 ops: known::salted(&ops, seed),
@@ -234,6 +244,7 @@ fn graphs_that_once_failed() {
                 ordered: seed % 2 == 0,
                 epochs: 1 + seed as usize % 3,
                 exact: true,
+                lateness: timed.then_some(2 + seed % 9),
                 seed,
             };
             if let Err(error) = check_against_oracle(&case, Rules::default()) {
