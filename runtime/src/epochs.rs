@@ -56,6 +56,10 @@ impl Counts {
         self.arrived.load(Ordering::Acquire) >= self.live.load(Ordering::Acquire)
     }
 
+    fn is_over(&self) -> bool {
+        self.live.load(Ordering::Acquire) <= 0
+    }
+
     fn can_move(&self) -> bool {
         let still = self.arrived.load(Ordering::Acquire) + self.parked.load(Ordering::Acquire);
         self.live.load(Ordering::Acquire) > still
@@ -151,10 +155,10 @@ pub(crate) enum Moves {
 }
 
 impl Progress {
-    /// The epochs from the first on that is not complete for everybody.
+    /// The epochs from the first on that somebody still counts records of: what has arrived at a join may yet be made into more.
     fn open_epochs(&self) -> MutexGuard<'_, VecDeque<Arc<Epoch>>> {
         let mut open = self.open.lock();
-        while open.front().is_some_and(|epoch| epoch.counts.iter().all(Counts::is_complete)) {
+        while open.front().is_some_and(|epoch| epoch.counts.iter().all(Counts::is_over)) {
             open.pop_front();
         }
         open

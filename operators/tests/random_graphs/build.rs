@@ -63,7 +63,8 @@ struct Builder<'a> {
     model: Sequential,
     lateness: Option<u64>,
     records: usize,
-    second: Option<Stream<u64>>,
+    /// The sources: the second one once somebody wants it.
+    sources: [Option<Stream<u64>>; 2],
     keys: Vec<Option<Key>>,
     depth: usize,
     /// Per feedback that is open around it, how many scatters were.
@@ -100,6 +101,19 @@ impl Builder<'_> {
             Some(lateness) => stream.timestamps(move |x| times[x], Duration::from_millis(lateness)),
             None => stream,
         }
+    }
+
+    fn line_of_source(&mut self, number: usize) -> Line {
+        let node = match number {
+            0 => 0,
+            _ => *self.model.second.get_or_insert_with(|| {
+                self.model.steps.push(Step::Through);
+                self.model.steps.len() - 1
+            }),
+        };
+        let stream = self.sources[number].take().unwrap_or_else(|| self.source("others", 1));
+        self.sources[number] = Some(stream.clone());
+        Line { stream, from: (node, 0) }
     }
 
     /// Rows by time: the left ones, and what comes of the right ones.
@@ -233,17 +247,12 @@ impl Builder<'_> {
                 self.interval(Line { stream, from }, right, within, outer)
             }
             Op::Beside(..) if self.lateness.is_none() => Line { stream, from },
-            Op::Beside(outer, within, ref ops) => {
-                let from_second = *self.model.second.get_or_insert_with(|| {
-                    self.model.steps.push(Step::Through);
-                    self.model.steps.len() - 1
-                });
-                let second = self.second.take().unwrap_or_else(|| self.source("others", 1));
-                self.second = Some(second.clone());
+            Op::Beside(outer, other, within, ref ops) => {
+                let right = self.line_of_source(usize::from(other));
                 // What comes from there is in none of the loops and scatters around the join.
                 let keys: Vec<Option<Key>> = self.keys.iter_mut().map(Option::take).collect();
                 let (depth, loops) = (std::mem::take(&mut self.depth), std::mem::take(&mut self.loops));
-                let right = self.all(ops, Line { stream: second, from: (from_second, 0) });
+                let right = self.all(ops, right);
                 (self.depth, self.loops) = (depth, loops);
                 for (place, key) in keys.into_iter().enumerate() {
                     self.keys[place] = key;
@@ -330,7 +339,7 @@ pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output
         model: Sequential::default(),
         lateness: case.lateness,
         records,
-        second: None,
+        sources: [None, None],
         keys: Vec::new(),
         depth: 0,
         loops: Vec::new(),
@@ -341,6 +350,7 @@ pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output
     };
     let source = builder.model.add(Step::Through);
     let stream = builder.source("numbers", 0);
+    builder.sources[0] = Some(stream.clone());
     let mut line = builder.all(&case.ops, Line { stream, from: (source, 0) });
     if case.ordered {
         line.stream = line.stream.ordered().named("in order");

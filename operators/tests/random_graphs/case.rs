@@ -22,8 +22,9 @@ pub enum Op {
     Interval(u64, Vec<Op>),
     /// With what is left of the left rows, where it cannot come round to the right side.
     LeftInterval(u64, Vec<Op>),
-    /// The record is the left row; the right ones come from another source through these.
-    Beside(bool, u64, Vec<Op>),
+    /// The record is the left row; the right ones come from a source through these. With what is left of the left rows, or
+    /// not; from another source, or from its own.
+    Beside(bool, bool, u64, Vec<Op>),
     /// Into windows; nothing inside a loop.
     Group(Put),
     /// Every record goes both ways, and both come together.
@@ -112,7 +113,9 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
             (by_time, (within(), ops()).prop_map(|(w, ops)| Op::LeftInterval(w, ops)).boxed()),
             (
                 3 * by_time,
-                (any::<bool>(), within(), ops()).prop_map(|(left, w, ops)| Op::Beside(left, w, ops)).boxed(),
+                (any::<(bool, bool)>(), within(), ops())
+                    .prop_map(|((left, other), w, ops)| Op::Beside(left, other, w, ops))
+                    .boxed(),
             ),
             (3, (salt(), ops()).prop_map(|(salt, ops)| Op::Scatter(salt, ops)).boxed()),
             (3, ops().prop_map(Op::Aside).boxed()),

@@ -66,10 +66,14 @@ pub fn graphs() -> Vec<(&'static str, Vec<Op>)> {
 
 /// The same with times.
 pub fn graphs_with_times() -> Vec<(&'static str, Vec<Op>)> {
-    let beside = |ops| Op::Beside(false, 6, ops);
+    let beside = |ops| Op::Beside(false, true, 6, ops);
     vec![
         ("a left row that comes round meets what it met before", vec![loop_of(vec![beside(vec![])])]),
         ("the right rows come round a loop of their own", vec![loop_of(vec![beside(vec![judged_aside()])])]),
+        (
+            "the right rows are later ones of the same source",
+            vec![loop_of(vec![Op::Beside(false, false, 9, vec![])])],
+        ),
         ("both sides come round", vec![loop_of(vec![Op::Interval(6, vec![Op::Map(3)])])]),
         (
             "two joins round one loop",
@@ -79,9 +83,9 @@ pub fn graphs_with_times() -> Vec<(&'static str, Vec<Op>)> {
         (
             "windows of what was joined, joined again",
             vec![
-                loop_of(vec![Op::Beside(true, 4, vec![])]),
+                loop_of(vec![Op::Beside(true, true, 4, vec![])]),
                 Op::Group(Put::Session(2)),
-                Op::Beside(true, 9, vec![judged_aside(), Op::Group(Put::Count(2))]),
+                Op::Beside(true, true, 9, vec![judged_aside(), Op::Group(Put::Count(2))]),
             ],
         ),
         (
@@ -90,7 +94,7 @@ pub fn graphs_with_times() -> Vec<(&'static str, Vec<Op>)> {
         ),
         (
             "what is lonely is sent back",
-            vec![loop_of(vec![Op::Beside(true, 2, vec![Op::Filter(3)]), Op::Judge(4, 0)])],
+            vec![loop_of(vec![Op::Beside(true, true, 2, vec![Op::Filter(3)]), Op::Judge(4, 0)])],
         ),
     ]
 }
@@ -111,7 +115,7 @@ pub fn salted(ops: &[Op], seed: u64) -> Vec<Op> {
         Op::Join(ops) => Op::Join(all(ops)),
         Op::Interval(within, ops) => Op::Interval(*within, all(ops)),
         Op::LeftInterval(within, ops) => Op::LeftInterval(*within, all(ops)),
-        Op::Beside(left, within, ops) => Op::Beside(*left, *within, all(ops)),
+        Op::Beside(left, other, within, ops) => Op::Beside(*left, *other, *within, all(ops)),
         Op::Group(put) => Op::Group(*put),
         Op::Clone(left, right) => Op::Clone(all(left), all(right)),
         Op::Split(s, yes, no) => Op::Split(salt(*s), all(yes), all(no)),
