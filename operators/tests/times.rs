@@ -3,9 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on shall panic")]
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
-use eddyline::{FaultKind, prelude::*};
+use eddyline::{
+    FaultKind, Observer,
+    prelude::*,
+    runtime::observer::{BoxFuture, Ending, ObserverError, Watch},
+};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -327,13 +335,12 @@ async fn joins_and_windows_agree_with_a_batch_computation_on_a_thousand_inputs()
 
 #[tokio::test]
 async fn windows_close_and_rows_without_a_partner_go_on_while_the_source_lives() {
-    let (give, take) = tokio::sync::mpsc::unbounded_channel::<i64>();
+    let (give, take) = unbounded_channel();
     let flow = Workflow::new("live");
-    let numbers = futures::stream::unfold(take, async |mut take| Some((take.recv().await?, take)));
-    let numbers = flow.source_stream("numbers", numbers).timestamps(|t| *t, ms(5));
+    let numbers = flow.source_stream("numbers", live(take)).timestamps(|t| *t, ms(5));
     let none = flow.source("none", Vec::<i64>::new()).timestamps(|t| *t, ms(0));
-    let (closed, mut on_closed) = tokio::sync::mpsc::unbounded_channel();
-    let (lonely, mut on_lonely) = tokio::sync::mpsc::unbounded_channel();
+    let (closed, mut on_closed) = unbounded_channel();
+    let (lonely, mut on_lonely) = unbounded_channel();
     numbers
         .clone()
         .group_by(|_| (), Window::tumbling(ms(10)), 0, |sum, t| *sum += t)
@@ -354,6 +361,70 @@ async fn windows_close_and_rows_without_a_partner_go_on_while_the_source_lives()
         assert_eq!(on_closed.recv().await, Some((10, 29)));
     };
     let (report, ()) = tokio::join!(flow.run(), feed);
+    assert!(report.unwrap().is_balanced());
+}
+
+/// Keeps the run for whoever looks at it.
+struct HandOver(Arc<OnceLock<Arc<dyn Watch>>>);
+
+impl Observer for HandOver {
+    fn open(&mut self) -> BoxFuture<'_, Result<(), ObserverError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn started(&mut self, run: Arc<dyn Watch>) {
+        let _ = self.0.set(run);
+    }
+
+    fn finished(&mut self, _: Ending) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+fn live(take: UnboundedReceiver<i64>) -> impl futures::Stream<Item = i64> + Send {
+    futures::stream::unfold(take, async |mut take| Some((take.recv().await?, take)))
+}
+
+#[tokio::test]
+async fn rows_beside_a_loop_are_forgotten_when_the_loop_is_past_them() {
+    let ((give_left, left), (give_right, right)) = (unbounded_channel(), unbounded_channel());
+    let flow = Workflow::new("live");
+    let left = flow.source_stream("left", live(left)).timestamps(|t| *t, ms(0));
+    let right = flow.source_stream("right", live(right)).timestamps(|t| *t, ms(0));
+    let (left, again) = left.feedback("again", Rounds::at_most(1));
+    let (seen, mut on_seen) = unbounded_channel();
+    left.interval_join(right, ms(2), |_| (), |_| ())
+        .named("join")
+        .handle_or_retry(
+            "odd",
+            again,
+            |(t, _)| if t % 2 == 1 { Verdict::Retry(t + 1) } else { Verdict::Pass },
+        )
+        .for_each(move |pair| seen.send(pair).unwrap());
+    let watch = Arc::new(OnceLock::new());
+    let observer = HandOver(Arc::clone(&watch));
+    let feed = async move {
+        for time in (0..200).step_by(10) {
+            give_right.send(time).unwrap();
+            give_left.send(time + 1).unwrap();
+            if time > 0 {
+                let pair = on_seen.recv().await;
+                assert_eq!(
+                    pair,
+                    Some((time - 8, time - 10)),
+                    "the next version meets the partner of the first"
+                );
+            }
+        }
+        // Only the last rows still wait for what may come.
+        let watch = watch.get().unwrap();
+        let join = watch.graph().nodes.iter().position(|node| node.name == "join").unwrap();
+        while watch.snapshot().nodes[join].parked > 3 {
+            tokio::time::sleep(ms(1)).await;
+        }
+        drop((give_left, give_right));
+    };
+    let (report, ()) = tokio::join!(flow.run_with(observer), feed);
     assert!(report.unwrap().is_balanced());
 }
 

@@ -221,32 +221,6 @@ impl Cx<'_> {
         (ids.collect(), trail.map(Arc::new))
     }
 
-    /// What this source brings from now on has no time below `watermark`. Called behind [`enter`](Self::enter).
-    pub fn raise_watermark(&mut self, watermark: i64) {
-        self.shared.board.raise_watermark(self.node.id, watermark);
-    }
-
-    /// This source brings nothing more.
-    pub fn leave(&mut self) {
-        self.shared.board.leave(self.node.id);
-    }
-
-    /// A record has been taken in by the input that asked for time under this number, from which it cannot come back there.
-    pub(crate) fn arrived(&self, trail: &Trail, ask: u32) {
-        self.count_epochs(trail, &[ask], Moves::Less);
-    }
-
-    /// No record with an earlier time can still come to the input that asked for time under this number.
-    pub fn time_at(&self, ask: u32) -> i64 {
-        self.shared.board.time_at(ask, self.shared.rules.records_hold_time)
-    }
-
-    /// Whether joins go by what may come to a row's other side.
-    #[doc(hidden)]
-    pub fn looks_across(&self) -> bool {
-        self.shared.rules.joins_look_across
-    }
-
     /// Ends a record. One that may still be withdrawn ends provisionally.
     pub fn end(&mut self, tag: &Tag, fate: Fate) {
         self.end_filed(tag, fate, None);
@@ -287,7 +261,7 @@ impl Cx<'_> {
         self.count_epochs(trail, &self.node.regions.targets, Moves::Less);
     }
 
-    fn count_epochs(&self, trail: &Trail, targets: &[u32], moves: Moves) {
+    pub(crate) fn count_epochs(&self, trail: &Trail, targets: &[u32], moves: Moves) {
         if !targets.is_empty() {
             let lowest = self.shared.rules.lowest_epochs_are_held;
             for epoch in trail.epochs.iter().map(|span| if lowest { &span.lowest } else { &span.highest }) {
@@ -325,26 +299,8 @@ impl Cx<'_> {
         self.wait_at(&[target], tag, Moves::Goes, Moves::Unparks);
     }
 
-    /// Parks a record in the state of an operator whose inputs asked for time under these numbers. In a loop it may come
-    /// back to them, but only with a record that has come to them after it, unless it can be revised in this loop itself.
-    pub fn park_at(&mut self, asks: &[u32], tag: &Tag) {
-        self.rest_at(asks, tag, Moves::Arrives, Moves::Parks);
-    }
-
-    /// It is about to go on, or to end.
-    pub fn unpark_at(&mut self, asks: &[u32], tag: &Tag) {
-        self.rest_at(asks, tag, Moves::Goes, Moves::Unparks);
-    }
-
-    fn rest_at(&self, asks: &[u32], tag: &Tag, here: Moves, behind: Moves) {
-        let revisable = tag.trail.as_deref().is_some_and(|trail| self.own_marks(trail).next().is_some());
-        let counts = |ask: &&u32| !revisable && self.node.regions.targets.contains(ask);
-        let asks: SmallVec<[u32; 4]> = asks.iter().filter(counts).copied().collect();
-        self.wait_at(&asks, tag, here, behind);
-    }
-
     /// What waits for its turn here has arrived here, and rests as far as operators behind it are concerned.
-    fn wait_at(&self, targets: &[u32], tag: &Tag, here: Moves, behind: Moves) {
+    pub(crate) fn wait_at(&self, targets: &[u32], tag: &Tag, here: Moves, behind: Moves) {
         if let Some(trail) = tag.trail.as_deref() {
             let others = self.node.regions.targets.iter().filter(|other| !targets.contains(other));
             let others: SmallVec<[u32; 4]> = others.copied().collect();
@@ -359,7 +315,7 @@ impl Cx<'_> {
     }
 
     /// The marks whose origin may be revised by a record that is here: those of its own loop.
-    fn own_marks<'t>(&self, trail: &'t Trail) -> impl Iterator<Item = &'t Mark> + use<'_, 't> {
+    pub(crate) fn own_marks<'t>(&self, trail: &'t Trail) -> impl Iterator<Item = &'t Mark> + use<'_, 't> {
         let (shared, here) = (self.shared, self.node.regions.loop_);
         trail.marks.iter().filter(move |mark| here.is_some() && shared.loop_of(mark.point()) == here)
     }

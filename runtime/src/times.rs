@@ -7,11 +7,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use smallvec::SmallVec;
+
 use crate::{
     data::Data,
+    epochs::Moves,
     graph::{BuildError, Graph, Inner, Place},
     guard::{self, Panicked},
+    operator::Cx,
     ports::Port,
+    record::{Tag, Trail},
     regions,
     view::Role,
 };
@@ -231,6 +236,53 @@ impl Inner {
         }
         let held = "both sides come round again: keeps rows until its inputs end";
         sides.into_iter().filter(|(_, count)| *count == 2).map(|(node, _)| (node, held)).collect()
+    }
+}
+
+/// What an operator asks and says about time.
+impl Cx<'_> {
+    /// What this source brings from now on has no time below `watermark`. Called behind [`enter`](Self::enter).
+    pub fn raise_watermark(&mut self, watermark: i64) {
+        self.shared.board.raise_watermark(self.node.id, watermark);
+    }
+
+    /// This source brings nothing more.
+    pub fn leave(&mut self) {
+        self.shared.board.leave(self.node.id);
+    }
+
+    /// A record has been taken in by the input that asked for time under this number, from which it cannot come back there.
+    pub(crate) fn arrived(&self, trail: &Trail, ask: u32) {
+        self.count_epochs(trail, &[ask], Moves::Less);
+    }
+
+    /// No record with an earlier time can still come to the input that asked for time under this number.
+    pub fn time_at(&self, ask: u32) -> i64 {
+        self.shared.board.time_at(ask, self.shared.rules.records_hold_time)
+    }
+
+    /// Whether joins go by what may come to a row's other side.
+    #[doc(hidden)]
+    pub fn looks_across(&self) -> bool {
+        self.shared.rules.joins_look_across
+    }
+
+    /// Parks a record in the state of an operator whose inputs asked for time under these numbers. In a loop it may come
+    /// back to them, but only with a record that has come to them after it, unless it can be revised in this loop itself.
+    pub fn park_at(&mut self, asks: &[u32], tag: &Tag) {
+        self.rest_at(asks, tag, Moves::Arrives, Moves::Parks);
+    }
+
+    /// It is about to go on, or to end.
+    pub fn unpark_at(&mut self, asks: &[u32], tag: &Tag) {
+        self.rest_at(asks, tag, Moves::Goes, Moves::Unparks);
+    }
+
+    fn rest_at(&self, asks: &[u32], tag: &Tag, here: Moves, behind: Moves) {
+        let revisable = tag.trail.as_deref().is_some_and(|trail| self.own_marks(trail).next().is_some());
+        let counts = |ask: &&u32| !revisable && self.node.regions.targets.contains(ask);
+        let asks: SmallVec<[u32; 4]> = asks.iter().filter(counts).copied().collect();
+        self.wait_at(&asks, tag, here, behind);
     }
 }
 
