@@ -45,7 +45,7 @@ pub struct Group<K, A> {
 
 impl<T: Data> Stream<T> {
     /// Puts the rows of each key and window together: begins with `initial` and adds row after row. A window without rows gives
-    /// nothing.
+    /// nothing. With a key such as `|_| 0` all rows are together.
     ///
     /// Times are those of [`timestamps`](Self::timestamps): then the groups are the same whoever is quicker. Rows are added in the
     /// order of their times, equal ones in that of their source. A window closes when nothing can come any more that belongs

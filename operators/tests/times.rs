@@ -13,7 +13,7 @@ use eddyline::{
     prelude::*,
     runtime::observer::{BoxFuture, Ending, ObserverError, Watch},
 };
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -140,7 +140,7 @@ async fn windows_behind_a_loop_hold_what_is_final_only() {
             )
             .ignore();
         let out = numbers
-            .group_by(|_| (), Window::tumbling(ms(10)), 0, |sum, n| *sum += n)
+            .group_by(|_| 0, Window::tumbling(ms(10)), 0, |sum, n| *sum += n)
             .map(|g| (g.from, g.value, g.rows))
             .collect();
         let mut report = flow.run().await.unwrap();
@@ -204,7 +204,7 @@ async fn without_records_nothing_comes_and_with_one_side_only_none_is_lost() {
         let some = flow.source("some", [0, 0_i64]).timestamps(|t| *t, ms(0));
         let pairs = some.clone().interval_join(nothing.clone(), Duration::MAX, |_| (), |_| ()).collect();
         let alone = some.left_interval_join(nothing.clone(), ms(0), |_| (), |_| ()).collect();
-        let groups = nothing.group_by(|_| (), Window::whole(), 0, |_, _| ()).map(|g| g.value).collect();
+        let groups = nothing.group_by(|_| 0, Window::whole(), 0, |_, _| ()).map(|g| g.value).collect();
         let mut report = flow.run().await.unwrap();
         let got = (report.take(pairs), report.take(groups), report.take(alone));
         (report, got)
@@ -335,27 +335,27 @@ async fn joins_and_windows_agree_with_a_batch_computation_on_a_thousand_inputs()
 
 #[tokio::test]
 async fn windows_close_and_rows_without_a_partner_go_on_while_the_source_lives() {
-    let (give, take) = unbounded_channel();
+    let (give, take) = channel(64);
     let flow = Workflow::new("live");
     let numbers = flow.source_stream("numbers", live(take)).timestamps(|t| *t, ms(5));
     let none = flow.source("none", Vec::<i64>::new()).timestamps(|t| *t, ms(0));
-    let (closed, mut on_closed) = unbounded_channel();
-    let (lonely, mut on_lonely) = unbounded_channel();
+    let (closed, mut on_closed) = channel(64);
+    let (lonely, mut on_lonely) = channel(64);
     numbers
         .clone()
-        .group_by(|_| (), Window::tumbling(ms(10)), 0, |sum, t| *sum += t)
-        .for_each(move |g| closed.send((g.from, g.value)).unwrap());
+        .group_by(|_| 0, Window::tumbling(ms(10)), 0, |sum, t| *sum += t)
+        .for_each(move |g| closed.try_send((g.from, g.value)).unwrap());
     numbers
         .clone()
         .left_interval_join(numbers.map(|t| t + 1), ms(1), |t| *t, |t| *t)
         .map(|(t, _)| t)
         .merge(none)
-        .for_each(move |t| lonely.send(t).unwrap());
+        .for_each(move |t| lonely.try_send(t).unwrap());
     let feed = async move {
-        give.send(3).unwrap();
-        give.send(14).unwrap();
+        give.send(3).await.unwrap();
+        give.send(14).await.unwrap();
         assert_eq!(on_lonely.recv().await, Some(3), "14 − 5 is beyond 3 + 1");
-        give.send(15).unwrap();
+        give.send(15).await.unwrap();
         assert_eq!(on_closed.recv().await, Some((0, 3)), "15 − 5 is the end of the first window");
         drop(give);
         assert_eq!(on_closed.recv().await, Some((10, 29)));
@@ -381,18 +381,18 @@ impl Observer for HandOver {
     }
 }
 
-fn live(take: UnboundedReceiver<i64>) -> impl futures::Stream<Item = i64> + Send {
+fn live(take: Receiver<i64>) -> impl futures::Stream<Item = i64> + Send {
     futures::stream::unfold(take, async |mut take| Some((take.recv().await?, take)))
 }
 
 #[tokio::test]
 async fn rows_beside_a_loop_are_forgotten_when_the_loop_is_past_them() {
-    let ((give_left, left), (give_right, right)) = (unbounded_channel(), unbounded_channel());
+    let ((give_left, left), (give_right, right)) = (channel(64), channel(64));
     let flow = Workflow::new("live");
     let left = flow.source_stream("left", live(left)).timestamps(|t| *t, ms(0));
     let right = flow.source_stream("right", live(right)).timestamps(|t| *t, ms(0));
     let (left, again) = left.feedback("again", Rounds::at_most(1));
-    let (seen, mut on_seen) = unbounded_channel();
+    let (seen, mut on_seen) = channel(64);
     left.interval_join(right, ms(2), |_| (), |_| ())
         .named("join")
         .handle_or_retry(
@@ -400,13 +400,13 @@ async fn rows_beside_a_loop_are_forgotten_when_the_loop_is_past_them() {
             again,
             |(t, _)| if t % 2 == 1 { Verdict::Retry(t + 1) } else { Verdict::Pass },
         )
-        .for_each(move |pair| seen.send(pair).unwrap());
+        .for_each(move |pair| seen.try_send(pair).unwrap());
     let watch = Arc::new(OnceLock::new());
     let observer = HandOver(Arc::clone(&watch));
     let feed = async move {
         for time in (0..200).step_by(10) {
-            give_right.send(time).unwrap();
-            give_left.send(time + 1).unwrap();
+            give_right.send(time).await.unwrap();
+            give_left.send(time + 1).await.unwrap();
             if time > 0 {
                 let pair = on_seen.recv().await;
                 assert_eq!(

@@ -259,7 +259,9 @@ impl Builder<'_> {
                 }
                 self.interval(Line { stream, from }, right, within, outer)
             }
-            Op::Group(_) if !self.loops.is_empty() || (self.exact && self.depth > 0) => Line { stream, from },
+            // In a loop only without times.
+            Op::Group(_) if self.exact && self.depth > 0 => Line { stream, from },
+            Op::Group(_) if self.lateness.is_some() && !self.loops.is_empty() => Line { stream, from },
             Op::Group(put) => {
                 let window = match put {
                     Put::Tumbling(size) => Window::tumbling(Duration::from_millis(size)),

@@ -25,7 +25,7 @@ pub enum Op {
     /// The record is the left row; the right ones come from a source through these. With what is left of the left rows, or
     /// not; from another source, or from its own.
     Beside(bool, bool, u64, Vec<Op>),
-    /// Into windows; nothing inside a loop.
+    /// Into windows; by time, nothing inside a loop.
     Group(Put),
     /// Every record goes both ways, and both come together.
     Clone(Vec<Op>, Vec<Op>),

@@ -128,8 +128,8 @@ struct Evaluation<'a> {
     best: BTreeMap<usize, Fate>,
     retries: Vec<Retry>,
     ends: Ends,
-    /// What the sinks got: sink, place in the order, value.
-    last: Vec<(usize, (usize, u32), Vec<u32>, u64)>,
+    /// What the sinks got.
+    last: Vec<(usize, Rec)>,
     steps: usize,
 }
 
@@ -230,9 +230,9 @@ fn evaluate(
     if case.ordered
         && let Some(out) = run.ends.out.last_mut()
     {
-        run.last.retain(|(sink, ..)| sink + 1 == sinks);
-        run.last.sort();
-        *out = run.last.iter().map(|(.., x)| *x).collect();
+        run.last.retain(|(sink, _)| sink + 1 == sinks);
+        run.last.sort_by_key(|(_, record)| (record.seq(), record.path.clone()));
+        *out = run.last.iter().map(|(_, record)| record.x).collect();
     }
     Some((run.ends, run.retries, run.steps))
 }
@@ -372,7 +372,7 @@ impl Evaluation<'_> {
             Step::Group(_) => self.joins.entry(node).or_default()[0].push(Row { record, matched: false }),
             Step::Sink(sink) => {
                 self.ends.out[sink].push(x);
-                self.last.push((sink, record.seq(), record.path.clone(), x));
+                self.last.push((sink, record.clone()));
                 self.end(&record, Fate::Emitted);
             }
             Step::Gather(_) => {
