@@ -117,6 +117,27 @@ async fn a_left_row_that_comes_round_again_meets_what_it_met_before() {
 }
 
 #[tokio::test]
+async fn a_join_that_waits_for_its_inputs_to_end_says_so() {
+    for (inside, expected) in [(true, 1), (false, 0)] {
+        let flow = Workflow::new("notes");
+        let numbers = flow.source("numbers", [1, 2_i64]).timestamps(|t| *t, ms(0));
+        let (again, key) = numbers.clone().feedback("again", Rounds::at_most(1));
+        let right = if inside { again.clone() } else { numbers.clone() };
+        numbers.ignore();
+        again
+            .interval_join(right, ms(0), |t| *t, |t| *t)
+            .named("pairs")
+            .handle_or_retry("judge", key, |(t, _)| if *t < 2 { Verdict::Retry(5) } else { Verdict::Pass })
+            .ignore();
+        let report = flow.run().await.unwrap();
+        let pairs = report.graph().nodes.iter().find(|node| node.name == "pairs").unwrap();
+        let held = pairs.notes.iter().filter(|note| note.contains("until its inputs end")).count();
+        assert_eq!(held, expected, "{:?}", pairs.notes);
+        assert!(report.is_balanced(), "{report}");
+    }
+}
+
+#[tokio::test]
 async fn windows_behind_a_loop_hold_what_is_final_only() {
     // Each odd number is sent back, and comes as an even one to the window of its time.
     let all: Vec<i64> = (-20..40).collect();
