@@ -43,7 +43,7 @@ doc: ## the API's documentation, into target/doc; a warning is an error
 audit: soak-concurrency soak-graphs ## what takes too long for each change: soaks; licences, advisories and sources of all dependencies
 	@scripts/audit.sh
 
-soak-graphs: ## 200,000 random workflows under three random schedules each, against an oracle; `make test` tries 1,000
+soak-graphs: ## 300,000 random workflows under three random schedules each, against an oracle; `make test` tries 1,500
 	PROPTEST_CASES=100000 cargo test -p eddyline --test random_graphs allows
 
 soak-concurrency: ## 260,000 orders in which actors may take turns; `make test` tries some thousand

@@ -28,7 +28,8 @@ use crate::{
 };
 
 impl<T: Data> Stream<T> {
-    /// Pairs each value with every value of `other` that has the same key and arrives at most `within` before or after it.
+    /// Pairs each value with every value of `other` that has the same key and arrives at most `within` before or after it. For
+    /// values with times of their own see [`interval_join`](Self::interval_join).
     ///
     /// A value waits for partners for that time. After it, one that found a partner ends as *absorbed*, one that found none as
     /// *filtered*. Times are times of arrival at the join.
@@ -92,21 +93,21 @@ struct Row<T> {
 
 /// Whether a row has found a partner that stands.
 #[derive(Default)]
-struct Matched {
+pub(crate) struct Matched {
     for_good: bool,
     /// Partners that may have been withdrawn since.
     partners: Vec<Arc<Trail>>,
 }
 
 impl Matched {
-    fn with(&mut self, partner: &Tag) {
+    pub fn with(&mut self, partner: &Tag) {
         match &partner.trail {
             Some(trail) if !trail.marks.is_empty() => self.partners.push(Arc::clone(trail)),
             _ => self.for_good = true,
         }
     }
 
-    fn stands(&self) -> bool {
+    pub fn stands(&self) -> bool {
         self.for_good || self.partners.iter().any(|trail| trail.standing() != Standing::Withdrawn)
     }
 }

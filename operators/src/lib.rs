@@ -27,6 +27,7 @@
 //! |---|---|
 //! | begin a workflow, bring records in, run it | [`Workflow`] |
 //! | work on records: `map`, `par_map`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
+//! | ask for time: `timestamps`, `interval_join`, `group_by` over windows | [`Stream`], [`Window`] |
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
@@ -52,9 +53,11 @@ mod feedback;
 mod filter;
 mod flat_map;
 mod gather;
+mod group_by;
 mod handle;
 mod handle_next;
 mod inspect;
+mod interval_join;
 mod iterate;
 mod join;
 mod kept;
@@ -76,7 +79,9 @@ mod sink;
 mod source;
 mod split;
 mod stream;
+mod timestamps;
 mod try_map;
+mod window;
 mod workflow;
 
 pub use eddyline_handlers::{
@@ -101,6 +106,7 @@ pub use alternatives::{Alternatives, Tried};
 pub use changes::Change;
 pub use feedback::{Feedback, Rounds};
 pub use gather::{Child, Children};
+pub use group_by::Group;
 pub use handle_next::Keys;
 pub use iterate::Step;
 pub use kept::Kept;
@@ -108,6 +114,7 @@ pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};
 pub use scatter::Gather;
 pub use stream::Stream;
+pub use window::Window;
 pub use workflow::Workflow;
 
 /// Everything that a workflow usually needs: `use eddyline::prelude::*`.
@@ -115,9 +122,9 @@ pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
     pub use crate::{
-        Ancestors, Children, Data, Fate, Fault, Feedback, Gather, Handler, Image, Kept, Model,
+        Ancestors, Children, Data, Fate, Fault, Feedback, Gather, Group, Handler, Image, Kept, Model,
         NextAlternative, NoLoop, Output, Plan, Report, Rounds, RunError, Seen, Step, Stream, Tensor, Tried,
-        Verdict, Workflow, by,
+        Verdict, Window, Workflow, by,
     };
     pub use std::time::Duration;
 }

@@ -63,7 +63,7 @@ impl<T: Data> Stream<T> {
 }
 
 /// Where a record stands in the order of its first declared source: the place there, the path of children; then by arrival.
-type Place = (u64, Vec<u32>, u64);
+pub(crate) type Place = (u64, Vec<u32>, u64);
 
 struct Ordered<T> {
     target: u32,
@@ -115,7 +115,7 @@ impl<T: Data> Ordered<T> {
 ///
 /// By its source records and not by the epochs that it waits for: these depend on how the source's records were cut, and on
 /// what the record was judged with before it came round a loop.
-fn place_of(tag: &Tag, number: u64) -> (u32, Place) {
+pub(crate) fn place_of(tag: &Tag, number: u64) -> (u32, Place) {
     let trail = tag.trail.as_deref();
     let roots = || {
         let itself = trail.is_none_or(|trail| trail.roots.is_empty()).then_some(tag.id);

@@ -16,13 +16,15 @@ use eddyline_runtime::{
     image::Image,
     operator::{Cx, Operator},
     ports::Outlet,
-    record::{RecordId, Tag},
+    record::{RecordId, Tag, Trail},
+    times::{Timestamps, Told},
     view::Role,
 };
 use futures::StreamExt;
 
 use crate::{
     csv_rows::Rows,
+    rows,
     stream::{Stream, named_spec},
     workflow::Workflow,
 };
@@ -184,7 +186,10 @@ impl Workflow {
         let node = graph.add(spec);
         let output = graph.output(node, "", false);
         let out = output.clone();
-        graph.build_with(node, move |start| (Source { feed: feed(start), seq: 0 }, (), out.outlet()));
+        graph.build_with(node, move |start| {
+            let source = Source { feed: feed(start), times: out.take_times(), seq: 0 };
+            (source, (), out.outlet())
+        });
         Stream { graph, port: output }
     }
 }
@@ -228,7 +233,36 @@ fn picture_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// Takes what its feed has.
 struct Source<T: Data> {
     feed: Arc<Feed<T>>,
+    times: Option<Timestamps<T>>,
     seq: u64,
+}
+
+impl<T: Data> Source<T> {
+    /// Gives each record its time; those that are late, or whose time cannot be told, end as faults.
+    fn timed(
+        times: &mut Timestamps<T>,
+        batch: Batch<T>,
+        trail: Option<&Arc<Trail>>,
+        cx: &mut Cx<'_>,
+    ) -> Batch<T> {
+        let mut timed = Batch::with_capacity(batch.len());
+        for (value, mut tag) in batch.into_rows() {
+            tag.trail = trail.cloned();
+            match times.tell(&value) {
+                Told::Time(time) => {
+                    tag.trail_mut().time = Some(time);
+                    timed.push(value, tag);
+                }
+                Told::Late => {
+                    let reason = "it is older than the lateness of its source allows";
+                    cx.fault(&tag, FaultKind::Late, reason, Some(&value));
+                }
+                Told::Panic(panicked) => rows::fault_of_panic(cx, &tag, &panicked, Some(&value)),
+            }
+        }
+        cx.raise_watermark(times.watermark());
+        timed
+    }
 }
 
 impl<T: Data> Operator for Source<T> {
@@ -260,8 +294,17 @@ impl<T: Data> Operator for Source<T> {
         }
         let mut faults = faults.iter().peekable();
         ids.retain(|id| faults.next_if_eq(&id).is_none());
-        out.put(Batch::of_source(values, ids).carrying(trail), cx);
+        let batch = Batch::of_source(values, ids);
+        let batch = match &mut self.times {
+            Some(times) => Self::timed(times, batch, trail.as_ref(), cx),
+            None => batch.carrying(trail),
+        };
+        out.put(batch, cx);
         true
+    }
+
+    fn flush(&mut self, _: &mut Outlet<T>, cx: &mut Cx<'_>) {
+        cx.leave();
     }
 
     fn is_open(&self) -> bool {

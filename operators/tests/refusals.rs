@@ -296,6 +296,72 @@ async fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn times_where_no_source_is_and_twice() {
+    let flow = Workflow::new("behind a map");
+    let numbers = flow.source("numbers", [1_i64]).map(|n| n).named("same");
+    numbers.timestamps(|n| *n, Duration::ZERO).ignore();
+    refused_once(flow, &["refusals.rs:", "behind `same`, which is no source", "straight behind the source"])
+        .await;
+
+    let flow = Workflow::new("twice");
+    let numbers = flow.source("numbers", [1_i64]);
+    numbers.clone().timestamps(|n| *n, Duration::ZERO).ignore();
+    numbers.timestamps(|n| *n, Duration::ZERO).ignore();
+    refused_once(flow, &["refusals.rs:", "`numbers` is given times twice", "keep one"]).await;
+}
+
+#[tokio::test]
+async fn a_join_or_a_window_whose_records_have_no_times() {
+    let flow = Workflow::new("none");
+    let numbers = flow.source("numbers", [1_i64]);
+    numbers.clone().interval_join(numbers, Duration::ZERO, |n| *n, |n| *n).named("pairs").ignore();
+    let parts =
+        ["refusals.rs:", "records of `numbers` come to `pairs` without a time", ".timestamps", "`join`"];
+    refused_once(flow, &parts).await;
+
+    let flow = Workflow::new("one without");
+    let timed = flow.source("timed", [1_i64]).timestamps(|n| *n, Duration::ZERO);
+    let both = timed.merge(flow.source("untimed", [1_i64]));
+    both.group_by(|n| *n, Window::whole(), 0, |_, _| ()).named("all").ignore();
+    refused_once(flow, &["refusals.rs:", "records of `untimed` come to `all` without a time", "too"]).await;
+}
+
+#[tokio::test]
+async fn a_window_and_a_left_join_that_their_own_rows_come_back_to() {
+    let timed = |flow: &Workflow| flow.source("numbers", [1_i64]).timestamps(|n| *n, Duration::ZERO);
+    let judge = |n: &i64| if *n < 2 { Verdict::Retry(n + 1) } else { Verdict::Pass };
+
+    let flow = Workflow::new("window");
+    let (numbers, again) = timed(&flow).feedback("again", Rounds::at_most(1));
+    let groups = numbers.group_by(|n| *n, Window::count(1), 0, |_, _| ()).named("ones");
+    groups.map(|g| g.key).handle_or_retry("judge", again, judge).ignore();
+    refused_once(flow, &["refusals.rs:", "what `ones` puts out can come back to it", "behind the loop"])
+        .await;
+
+    let flow = Workflow::new("left join");
+    let (numbers, again) = timed(&flow).feedback("again", Rounds::at_most(1));
+    let right = numbers.clone().map(|n| n);
+    let pairs = numbers.left_interval_join(right, Duration::ZERO, |n| *n, |n| *n).named("pairs");
+    pairs.map(|(n, _)| n).handle_or_retry("judge", again, judge).ignore();
+    refused_once(flow, &["refusals.rs:", "what `pairs` puts out can come back to it", "might become one"])
+        .await;
+}
+
+#[tokio::test]
+async fn windows_in_which_no_row_could_be() {
+    let day = Duration::from_secs(86_400);
+    for (window, part) in [
+        (Window::tumbling(Duration::from_micros(10)), "less than a millisecond"),
+        (Window::sliding(day, day * 2), "rows would be in none"),
+        (Window::count(0), "a window of 0 rows"),
+    ] {
+        let flow = Workflow::new("windows");
+        flow.source("numbers", [1_i64]).group_by(|n| *n, window, 0, |_, _| ()).ignore();
+        refused_once(flow, &["refusals.rs:", part]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_workflow_without_a_source() {
     refused_once(Workflow::new("empty"), &["the workflow has no source", "flow.source"]).await;
 }

@@ -50,6 +50,8 @@ pub struct Edge<T> {
     capacity: AtomicUsize,
     inside: OnceLock<Arc<Loop>>,
     crossing: OnceLock<Crossing>,
+    /// Who no longer counts a record that has been taken from it.
+    arrival: OnceLock<u32>,
     producer: Arc<Waker>,
     consumer: Arc<Waker>,
     queue: Mutex<Queue<T>>,
@@ -74,6 +76,7 @@ impl<T: Data> Edge<T> {
             capacity: AtomicUsize::new(DEFAULT_CAPACITY),
             inside: OnceLock::new(),
             crossing: OnceLock::new(),
+            arrival: OnceLock::new(),
             producer,
             consumer,
             queue: Mutex::new(Queue {
@@ -85,6 +88,11 @@ impl<T: Data> Edge<T> {
             }),
             records: AtomicU64::new(0),
         })
+    }
+
+    /// Its index in the graph.
+    pub(crate) fn number(&self) -> u32 {
+        self.info.id
     }
 
     /// Whether it closes a loop.
@@ -100,6 +108,11 @@ impl<T: Data> Edge<T> {
     /// The regions that records leave on it, if any.
     pub(crate) fn crossing(&self) -> Option<&Crossing> {
         self.crossing.get()
+    }
+
+    /// Who no longer counts a record that has been taken from it: an input that asks for time.
+    pub(crate) fn arrival(&self) -> Option<u32> {
+        self.arrival.get().copied()
     }
 
     /// Files as many rows as there is room for and gives back the others; the producer is then woken when there is room.
@@ -199,6 +212,8 @@ pub trait AnyEdge: Send + Sync {
     fn set_capacity(&self, rows: usize);
     /// Says which regions records leave on it.
     fn put_across(&self, crossing: Crossing);
+    /// Says who no longer counts a record that has been taken from it.
+    fn put_arrival(&self, ask: u32);
     /// Looks at the identity of every record on it.
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>));
     /// The first `most` values on it, as JSON.
@@ -244,6 +259,10 @@ impl<T: Data> AnyEdge for Edge<T> {
 
     fn put_across(&self, crossing: Crossing) {
         let _ = self.crossing.set(crossing);
+    }
+
+    fn put_arrival(&self, ask: u32) {
+        let _ = self.arrival.set(ask);
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {

@@ -6,6 +6,10 @@
 //! An epoch is complete when what still counts has arrived there, and the operator's *frontier* is the longest run of
 //! complete epochs. A record made of several epochs of a source holds the lowest open and is complete with the highest.
 //!
+//! Time is told by the same counts: an epoch keeps the *watermark* of its source when it began, below which no record of it or of
+//! a later one has its time. So no record with a time below the watermark of the first epoch that is not complete can still
+//! come, however long those that can are on their way, and round whatever loops.
+//!
 //! A source brings no more while [`OPEN_EPOCHS`] epochs have a record that can move. Rows parked in a join cannot (they wait
 //! for what the source may still bring), nor can those that wait for their turn.
 
@@ -13,14 +17,14 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-use crate::{record::Trail, waker::Waker};
+use crate::{loops::Attention, record::Trail, waker::Waker};
 
 /// Epochs with records that can move, at most, per source and operator that asks for completion.
 pub const OPEN_EPOCHS: usize = 64;
@@ -30,6 +34,8 @@ pub const OPEN_EPOCHS: usize = 64;
 pub struct Epoch {
     pub(crate) source: u32,
     pub(crate) number: u64,
+    /// No record of it, or of a later one, has an earlier time.
+    watermark: i64,
     counts: Box<[Counts]>,
 }
 
@@ -48,6 +54,10 @@ impl Counts {
     fn is_complete(&self) -> bool {
         // What has arrived is part of what lives: it is counted later and given back sooner.
         self.arrived.load(Ordering::Acquire) >= self.live.load(Ordering::Acquire)
+    }
+
+    fn is_over(&self) -> bool {
+        self.live.load(Ordering::Acquire) <= 0
     }
 
     fn can_move(&self) -> bool {
@@ -87,9 +97,32 @@ impl Trail {
 /// Who asks for completion, and what each source has brought.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    targets: Vec<Arc<Waker>>,
+    targets: Vec<Target>,
     sources: HashMap<u32, Progress>,
     most_open: usize,
+}
+
+/// Who asks.
+#[derive(Debug)]
+struct Target {
+    attention: Arc<Attention>,
+    /// It has been told that something is complete, and has not looked yet.
+    told: AtomicBool,
+}
+
+impl Target {
+    fn tell(&self) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            self.attention.ask(|| ());
+        }
+    }
+
+    /// It is about to look.
+    fn looks(&self) {
+        if self.told.swap(false, Ordering::AcqRel) {
+            self.attention.given(1);
+        }
+    }
 }
 
 /// Of one source.
@@ -99,6 +132,8 @@ struct Progress {
     /// Who can be reached from it.
     targets: Vec<u32>,
     next: AtomicU64,
+    /// No record that is still to come has an earlier time.
+    watermark: AtomicI64,
     open: Mutex<VecDeque<Arc<Epoch>>>,
 }
 
@@ -120,10 +155,10 @@ pub(crate) enum Moves {
 }
 
 impl Progress {
-    /// The epochs from the first on that is not complete for everybody.
+    /// The epochs from the first on that somebody still counts records of: what has arrived at a join may yet be made into more.
     fn open_epochs(&self) -> MutexGuard<'_, VecDeque<Arc<Epoch>>> {
         let mut open = self.open.lock();
-        while open.front().is_some_and(|epoch| epoch.counts.iter().all(Counts::is_complete)) {
+        while open.front().is_some_and(|epoch| epoch.counts.iter().all(Counts::is_over)) {
             open.pop_front();
         }
         open
@@ -133,14 +168,20 @@ impl Progress {
 impl Board {
     /// For these operators, and these sources with the operators that each can reach.
     pub fn new(
-        targets: Vec<Arc<Waker>>,
+        targets: Vec<Arc<Attention>>,
         sources: impl IntoIterator<Item = (u32, Arc<Waker>, Vec<u32>)>,
         most_open: usize,
     ) -> Self {
         let progress = |(id, waker, targets)| {
-            (id, Progress { waker, targets, next: AtomicU64::new(0), open: Mutex::default() })
+            let (next, watermark) = (AtomicU64::new(0), AtomicI64::new(i64::MIN));
+            (id, Progress { waker, targets, next, watermark, open: Mutex::default() })
         };
-        Self { targets, sources: sources.into_iter().map(progress).collect(), most_open: most_open.max(1) }
+        let target = |attention| Target { attention, told: AtomicBool::new(false) };
+        Self {
+            targets: targets.into_iter().map(target).collect(),
+            sources: sources.into_iter().map(progress).collect(),
+            most_open: most_open.max(1),
+        }
     }
 
     /// The source brings `count` records: their epoch, if anybody asks for completion.
@@ -148,13 +189,46 @@ impl Board {
         let progress = self.sources.get(&source).filter(|progress| !progress.targets.is_empty())?;
         let counts = self.targets.iter().map(|_| Counts::default()).collect();
         let number = progress.next.load(Ordering::Acquire);
-        let epoch = Arc::new(Epoch { source, number, counts });
+        let watermark = progress.watermark.load(Ordering::Acquire);
+        let epoch = Arc::new(Epoch { source, number, watermark, counts });
         for &target in &progress.targets {
             epoch.counts[target as usize].live.store(count as i64, Ordering::Release);
         }
         progress.open.lock().push_back(Arc::clone(&epoch));
         progress.next.store(number + 1, Ordering::Release);
         Some(Span { lowest: Arc::clone(&epoch), highest: epoch })
+    }
+
+    /// What the source brings from now on has no time below `watermark`. Called behind [`enter`](Self::enter), whose epoch is
+    /// why it rose and, when complete, tells whoever asks.
+    pub fn raise_watermark(&self, source: u32, watermark: i64) {
+        if let Some(progress) = self.sources.get(&source) {
+            progress.watermark.fetch_max(watermark, Ordering::AcqRel);
+        }
+    }
+
+    /// The source brings nothing more.
+    pub fn leave(&self, source: u32) {
+        self.raise_watermark(source, i64::MAX);
+        for target in self.sources.get(&source).iter().flat_map(|progress| &progress.targets) {
+            self.targets[*target as usize].tell();
+        }
+    }
+
+    /// No record with an earlier time can still come to `target`. Without `looks_inside` only what the sources are still to
+    /// bring counts, and not what is on its way.
+    pub fn time_at(&self, target: u32, looks_inside: bool) -> i64 {
+        self.targets[target as usize].looks();
+        let reaching = self.sources.values().filter(|progress| progress.targets.contains(&target));
+        let time = |progress: &Progress| {
+            // Read first: an epoch that comes after does not begin below it.
+            let to_come = progress.watermark.load(Ordering::Acquire);
+            let open = progress.open_epochs();
+            let mut open = open.iter().filter(|_| looks_inside);
+            let first = open.find(|epoch| !epoch.counts[target as usize].is_complete());
+            first.map_or(to_come, |epoch| epoch.watermark)
+        };
+        reaching.map(time).min().unwrap_or(i64::MAX)
     }
 
     /// Whether the source may bring more; if not, it is woken when it may.
@@ -182,7 +256,7 @@ impl Board {
                 continue;
             }
             if counts.is_complete() {
-                self.targets[target as usize].wake();
+                self.targets[target as usize].tell();
             }
             if !counts.can_move()
                 && let Some(progress) = self.sources.get(&epoch.source)
@@ -204,6 +278,7 @@ impl Board {
 
     /// The frontier of every source, for `target`.
     pub fn frontiers(&self, target: u32) -> Frontiers {
+        self.targets[target as usize].looks();
         Frontiers(self.sources.keys().map(|&source| (source, self.frontier(target, source))).collect())
     }
 }

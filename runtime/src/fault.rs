@@ -39,6 +39,8 @@ pub enum FaultKind {
     Unreadable,
     /// It could not be written to its sink.
     Unwritable,
+    /// It is older than its source's watermark: what it belongs to may be closed.
+    Late,
 }
 
 impl FaultKind {
@@ -55,6 +57,7 @@ impl FaultKind {
             FaultKind::Model => "model",
             FaultKind::Unreadable => "unreadable",
             FaultKind::Unwritable => "unwritable",
+            FaultKind::Late => "late",
         }
     }
 
@@ -93,6 +96,9 @@ impl FaultKind {
             FaultKind::Unreadable => "mend the row that is named, or change the type that rows are read into",
             FaultKind::Unwritable => {
                 "check that the file can be written and that the value has only plain columns"
+            }
+            FaultKind::Late => {
+                "allow records of this source more lateness: the second argument of `.timestamps(…)`"
             }
         }
     }

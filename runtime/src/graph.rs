@@ -31,6 +31,7 @@ use crate::{
     schedule::Schedule,
     scope::Scope,
     serve::{ModelClient, ServedModel, Serving},
+    times::Ask,
     view::{GraphView, NodeView, ProblemView, Role},
     waker::Waker,
 };
@@ -124,9 +125,16 @@ pub struct Start<'a> {
     pub(crate) serving: &'a Serving,
     pub(crate) inside: Option<(Arc<Loop>, usize)>,
     pub(crate) schedule: Schedule,
+    /// Per ask, whether the records that come to it have times.
+    pub(crate) timed: &'a [bool],
 }
 
 impl Start<'_> {
+    /// Whether the records that come to the input that asked for time under this number have one.
+    pub fn is_timed(&self, ask: u32) -> bool {
+        self.timed.get(ask as usize).copied().unwrap_or_default()
+    }
+
     /// The run's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -148,15 +156,17 @@ impl Start<'_> {
     }
 }
 
-type Build = Box<dyn FnOnce(Start<'_>) -> Box<dyn AnyNode> + Send>;
+pub(crate) type Build = Box<dyn FnOnce(Start<'_>) -> Box<dyn AnyNode> + Send>;
 
-struct Def {
-    spec: NodeSpec,
-    name: String,
+pub(crate) struct Def {
+    pub spec: NodeSpec,
+    pub name: String,
     waker: Arc<Waker>,
     attention: Arc<Attention>,
     meters: Arc<Meters>,
     build: Option<Build>,
+    /// A source that gives its records times.
+    pub timed: bool,
     /// How many edges leave each of its outputs; asked when the graph is whole.
     outputs: Vec<Box<dyn Fn() -> usize + Send>>,
 }
@@ -172,14 +182,14 @@ struct Feedback {
 }
 
 #[derive(Default)]
-struct Inner {
-    nodes: Vec<Def>,
-    edges: Vec<Arc<dyn AnyEdge>>,
+pub(crate) struct Inner {
+    pub nodes: Vec<Def>,
+    pub edges: Vec<Arc<dyn AnyEdge>>,
     feedbacks: Vec<Feedback>,
     /// Scatter and gather.
     scopes: Vec<(u32, u32)>,
-    /// Nodes that ask for completion.
-    targets: Vec<u32>,
+    /// Who is told what can still come.
+    pub asks: Vec<Ask>,
     models: Vec<ServedModel>,
     /// Whether a task outside of the graph brings records or answers.
     fed_by_tasks: bool,
@@ -190,7 +200,7 @@ struct Inner {
 #[derive(Clone)]
 pub struct Graph {
     name: Arc<str>,
-    inner: Arc<Mutex<Inner>>,
+    pub(crate) inner: Arc<Mutex<Inner>>,
 }
 
 impl Graph {
@@ -231,6 +241,7 @@ impl Graph {
             waker,
             meters: Arc::default(),
             build: None,
+            timed: false,
             outputs: Vec::new(),
         });
         id
@@ -250,7 +261,7 @@ impl Graph {
 
     /// An output of `node`. One that leads nowhere when the graph is checked is an error, unless it is `optional`.
     pub fn output<T: Data>(&self, node: u32, label: &'static str, optional: bool) -> Port<T> {
-        let port = Port { node, edges: Arc::default(), label };
+        let port = Port { node, edges: Arc::default(), label, times: Arc::default() };
         if !optional {
             let edges: Weak<_> = Arc::downgrade(&port.edges);
             let count = move || edges.upgrade().map_or(0, |edges| edges.lock().len());
@@ -261,7 +272,7 @@ impl Graph {
 
     /// An input of `node`.
     pub fn input<T: Data>(&self, node: u32) -> Port<T> {
-        Port { node, edges: Arc::default(), label: "" }
+        Port { node, edges: Arc::default(), label: "", times: Arc::default() }
     }
 
     /// Leads `from` to `to`.
@@ -342,8 +353,8 @@ impl Graph {
     /// among those that ask.
     pub fn ask_for_completion(&self, node: u32) -> u32 {
         let mut inner = self.inner.lock();
-        inner.targets.push(node);
-        inner.targets.len() as u32 - 1
+        inner.asks.push(Ask::Order(node));
+        inner.asks.len() as u32 - 1
     }
 
     /// Says that a task outside of the graph brings records or answers.
@@ -414,14 +425,15 @@ impl Graph {
                 );
             }
         }
-        for (node, loop_) in inner.targets.iter().filter_map(|node| Some((*node, inner.loop_around(*node)?)))
-        {
+        let orders = inner.asks.iter().filter(|ask| matches!(ask, Ask::Order(_))).map(Ask::node);
+        for (node, loop_) in orders.filter_map(|node| Some((node, inner.loop_around(node)?))) {
             report(
                 node,
                 format!("`{}` is inside the loop of {loop_}", inner.nodes[node as usize].name),
                 "what comes round again has no place in an order: put it behind the loop",
             );
         }
+        errors.extend(inner.check_times());
         if !inner.nodes.iter().any(|def| def.spec.role == Role::Source) {
             errors.push(BuildError {
                 node: None,
@@ -448,13 +460,17 @@ impl Graph {
     /// The graph for the page.
     pub fn view(&self, errors: &[BuildError]) -> GraphView {
         let inner = self.inner.lock();
-        let nodes = inner.nodes.iter().enumerate().map(|(id, def)| NodeView {
-            id: id as u32,
+        let mut notes = inner.notes_on_times();
+        let nodes = (0..).zip(&inner.nodes).map(|(id, def)| NodeView {
+            id,
             name: def.name.clone(),
             kind: def.spec.kind.to_owned(),
             role: def.spec.role,
             location: def.spec.place.short(),
-            notes: def.spec.notes.clone(),
+            notes: {
+                let on_times = notes.extract_if(.., |(node, _)| *node == id).map(|(_, note)| note.to_owned());
+                def.spec.notes.iter().cloned().chain(on_times).collect()
+            },
         });
         GraphView {
             workflow: self.name.to_string(),
@@ -471,13 +487,24 @@ impl Graph {
         let loops = inner.find_loops(options.permits, options.rules);
         let regions = inner.find_regions(&loops);
         let edges = inner.edges.clone();
+        let arrivals = inner.arrivals();
         for edge in &edges {
             edge.set_capacity(options.edge_capacity);
-            let (from, to) = (&regions[edge.info().from as usize], &regions[edge.info().to as usize]);
+            let from = regions[edge.info().from as usize].clone();
+            let mut to = regions[edge.info().to as usize].clone();
+            let asks = arrivals.iter().filter(|(number, _)| *number == edge.info().id).map(|(_, ask)| *ask);
+            // What is on this edge still counts for an input to which it leads: until it is taken in, and then no more,
+            // unless it can come round again.
+            for ask in asks.filter(|ask| !to.targets.contains(ask)).collect::<Vec<_>>() {
+                to.targets.push(ask);
+                edge.put_arrival(ask);
+            }
+            to.targets.sort_unstable();
             if from != to {
-                edge.put_across(Crossing { from: from.clone(), to: to.clone() });
+                edge.put_across(Crossing { from, to });
             }
         }
+        let timed: Vec<bool> = inner.asks.iter().map(|ask| inner.is_timed(ask)).collect();
         let mut nodes = Vec::new();
         for (id, def) in inner.nodes.iter_mut().enumerate() {
             let id = id as u32;
@@ -501,6 +528,7 @@ impl Graph {
                 serving,
                 inside,
                 schedule: options.schedule,
+                timed: &timed,
             };
             if let Some(build) = def.build.take() {
                 nodes.push((core, def.spec.role, build(start)));
@@ -509,7 +537,7 @@ impl Graph {
         let sources = nodes.iter().filter(|(_, role, _)| *role == Role::Source);
         let sources =
             sources.map(|(core, _, _)| (core.id, Arc::clone(&core.waker), core.regions.targets.clone()));
-        let targets = inner.targets.iter().map(|&node| Arc::clone(&inner.nodes[node as usize].waker));
+        let targets = inner.asks.iter().map(|ask| Arc::clone(&inner.nodes[ask.node() as usize].attention));
         let board = Board::new(targets.collect(), sources.collect::<Vec<_>>(), options.open_epochs);
         let waits_for_outside = !inner.models.is_empty() || inner.fed_by_tasks;
         Built { nodes, edges, loops, board, waits_for_outside }
@@ -553,7 +581,7 @@ impl Inner {
     }
 
     fn find_regions(&self, loops: &[Arc<Loop>]) -> Vec<Regions> {
-        let edges: Vec<(u32, u32)> = self.edges.iter().map(|e| (e.info().from, e.info().to)).collect();
+        let edges = self.ends();
         let mut regions = vec![Regions::default(); self.nodes.len()];
         for (node, regions) in regions.iter_mut().enumerate() {
             let loop_ = loops.iter().position(|l| l.place_of(node as u32).is_some());
@@ -565,10 +593,10 @@ impl Inner {
                 regions.scopes.push(scope as u32);
             }
         }
-        for (target, &node) in self.targets.iter().enumerate() {
-            let leading = regions::leading_to(self.nodes.len(), &edges, node);
+        for (number, ask) in (0..).zip(&self.asks) {
+            let leading = self.leading_to(ask, &edges);
             for (regions, _) in regions.iter_mut().zip(leading).filter(|(_, leads)| *leads) {
-                regions.targets.push(target as u32);
+                regions.targets.push(number);
             }
         }
         regions

@@ -7,7 +7,7 @@
 //! | what travels | [`data`], [`record`], [`batch`] |
 //! | the graph while it is written | [`graph`], [`ports`] |
 //! | how it moves | [`operator`] (a step), [`edge`] (credit), [`loops`] (permits), [`scope`] (scatter and gather) |
-//! | what may still come | [`epochs`] (completion, order) |
+//! | what may still come | [`epochs`] (completion, order), [`times`] (event time) |
 //! | how records change | [`origin`] (versions, withdrawals, finality), [`at_rest`] (rows that are told) |
 //! | how records end | [`fate`], [`fault`], [`guard`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
@@ -55,6 +55,7 @@ pub mod serve;
 mod shared;
 mod sync;
 pub mod tensor;
+pub mod times;
 pub mod view;
 pub mod waker;
 

@@ -266,9 +266,10 @@ impl Cx<'_> {
         self.count_epochs(trail, &self.node.regions.targets, Moves::Less);
     }
 
-    fn count_epochs(&self, trail: &Trail, targets: &[u32], moves: Moves) {
+    pub(crate) fn count_epochs(&self, trail: &Trail, targets: &[u32], moves: Moves) {
         if !targets.is_empty() {
-            for epoch in trail.epochs.iter().map(|span| &span.lowest) {
+            let lowest = self.shared.rules.lowest_epochs_are_held;
+            for epoch in trail.epochs.iter().map(|span| if lowest { &span.lowest } else { &span.highest }) {
                 self.shared.board.count(epoch, targets, moves);
             }
         }
@@ -295,20 +296,20 @@ impl Cx<'_> {
 
     /// A record has arrived at the operator that asked for completion under this number.
     pub fn arrive_at(&mut self, target: u32, tag: &Tag) {
-        self.wait_at(target, tag, Moves::Arrives, Moves::Parks);
+        self.wait_at(&[target], tag, Moves::Arrives, Moves::Parks);
     }
 
     /// It is about to go on, or to end.
     pub fn go_from(&mut self, target: u32, tag: &Tag) {
-        self.wait_at(target, tag, Moves::Goes, Moves::Unparks);
+        self.wait_at(&[target], tag, Moves::Goes, Moves::Unparks);
     }
 
     /// What waits for its turn here has arrived here, and rests as far as operators behind it are concerned.
-    fn wait_at(&self, target: u32, tag: &Tag, here: Moves, behind: Moves) {
+    pub(crate) fn wait_at(&self, targets: &[u32], tag: &Tag, here: Moves, behind: Moves) {
         if let Some(trail) = tag.trail.as_deref() {
-            let others = self.node.regions.targets.iter().filter(|other| **other != target);
+            let others = self.node.regions.targets.iter().filter(|other| !targets.contains(other));
             let others: SmallVec<[u32; 4]> = others.copied().collect();
-            self.count_epochs(trail, &[target], here);
+            self.count_epochs(trail, targets, here);
             self.count_epochs(trail, &others, behind);
         }
     }
@@ -492,7 +493,8 @@ impl Cx<'_> {
 
     /// One record made of several that all still have to end (as absorbed, usually).
     ///
-    /// It descends from all their roots, carries all their marks and has the pointwise worst of their rounds.
+    /// It descends from all their roots, carries all their marks, has the pointwise worst of their rounds and the latest of their
+    /// times.
     pub fn combine<'t>(&mut self, parents: impl IntoIterator<Item = &'t mut Tag>) -> Tag {
         let mut made = self.make();
         let mut first = true;
@@ -501,11 +503,7 @@ impl Cx<'_> {
             let Some(theirs) = parent.trail.as_deref() else { continue };
             let is_first = std::mem::take(&mut first);
             let trail = made.trail_mut();
-            for root in &theirs.roots {
-                if !trail.roots.iter().any(|r| Arc::ptr_eq(r, root)) {
-                    trail.roots.push(Arc::clone(root));
-                }
-            }
+            trail.roots.extend(theirs.roots.iter().cloned());
             if self.shared.rules.worst_rounds || is_first {
                 trail.worst_rounds(theirs);
             }
@@ -513,15 +511,18 @@ impl Cx<'_> {
                 trail.add_marks(theirs);
             }
             trail.add_epochs(theirs);
+            trail.time = trail.time.max(theirs.time);
             if !theirs.epochs.is_empty() {
                 let seq = theirs.roots.iter().map(|root| root.id().seq()).max();
-                trail.path.push(seq.unwrap_or_default() as u32);
+                // No child has this number, so no place of one made of several is a place of a child.
+                trail.path.extend([u32::MAX, seq.unwrap_or_default() as u32]);
                 trail.path.extend_from_slice(&theirs.path);
             }
             if is_first {
                 trail.scopes.clone_from(&theirs.scopes);
             }
         }
+        made.trail_mut().merge_roots();
         self.count_more(&made);
         made
     }

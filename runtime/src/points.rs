@@ -80,7 +80,7 @@ impl Cx<'_> {
     /// A record that this handler adds to what the judged one was made of. In order it comes behind all that is made of that.
     pub fn append(&mut self, judged: &mut Tag) -> Tag {
         let mut added = self.fork(judged);
-        self.is_child(&mut added, u32::MAX as usize);
+        self.is_child(&mut added, u32::MAX as usize - 1);
         self.is_child(&mut added, self.node.id as usize);
         added
     }

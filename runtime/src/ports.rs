@@ -10,6 +10,7 @@ use crate::{
     edge::Edge,
     operator::{Cx, Stats},
     record::{RecordId, Trail},
+    times::Timestamps,
 };
 
 /// The edges of one port, which grow while the workflow is being written and are then read once.
@@ -21,11 +22,14 @@ pub struct Port<T> {
     pub(crate) node: u32,
     pub(crate) edges: EdgeList<T>,
     pub(crate) label: &'static str,
+    /// Of a source's output: how its records tell their times.
+    pub(crate) times: Arc<Mutex<Option<Timestamps<T>>>>,
 }
 
 impl<T> Clone for Port<T> {
     fn clone(&self) -> Self {
-        Self { node: self.node, edges: Arc::clone(&self.edges), label: self.label }
+        let (edges, times) = (Arc::clone(&self.edges), Arc::clone(&self.times));
+        Self { node: self.node, edges, label: self.label, times }
     }
 }
 
@@ -33,6 +37,11 @@ impl<T> Port<T> {
     /// The operator's node number.
     pub fn node(&self) -> u32 {
         self.node
+    }
+
+    /// How the records that leave here tell their times, if somebody said; asked once, when the graph is whole.
+    pub fn take_times(&self) -> Option<Timestamps<T>> {
+        self.times.lock().take()
     }
 }
 
@@ -94,6 +103,9 @@ impl<T: Data> Inputs for Inlet<T> {
             let edge = Arc::clone(&self.lanes[i].edge);
             // A batch of which nothing stands is not worth a step.
             while let Some(batch) = take_from(&edge, cx) {
+                if let Some(ask) = edge.arrival() {
+                    batch.trails().iter().flatten().for_each(|trail| cx.arrived(trail, ask));
+                }
                 if let Some(batch) = without_withdrawn(batch, cx) {
                     self.turn = (i + 1).saturating_sub(back) % forward.max(1);
                     return Some(batch);

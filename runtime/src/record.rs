@@ -5,6 +5,7 @@
 //! itself and the only descendant of it.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{
         Arc,
@@ -77,6 +78,8 @@ pub struct Trail {
     pub epochs: SmallVec<[Span; 1]>,
     /// Which child it is of which child of its source record, where somebody asks for order.
     pub path: SmallVec<[u32; 4]>,
+    /// Its time in milliseconds, where its source gives times: the latest of what it was made of.
+    pub time: Option<i64>,
 }
 
 impl Trail {
@@ -85,6 +88,25 @@ impl Trail {
         for mark in &other.marks {
             if !self.marks.contains(mark) {
                 self.marks.push(mark.clone());
+            }
+        }
+    }
+
+    /// Names each root once: where there are many, in time that grows with their number only.
+    pub(crate) fn merge_roots(&mut self) {
+        const FEW: usize = 16;
+        if self.roots.len() > FEW {
+            let mut seen = HashSet::with_capacity(self.roots.len());
+            self.roots.retain(|root| seen.insert(Arc::as_ptr(root)));
+            return;
+        }
+        let mut at = 1;
+        while at < self.roots.len() {
+            let (before, rest) = self.roots.split_at(at);
+            if before.iter().any(|root| Arc::ptr_eq(root, &rest[0])) {
+                self.roots.remove(at);
+            } else {
+                at += 1;
             }
         }
     }
@@ -199,6 +221,18 @@ mod tests {
         assert_eq!(root.less(Fate::Dropped), None);
         assert_eq!(root.less(Fate::Emitted), None);
         assert_eq!(root.less(Fate::Filtered), Some(Fate::Emitted));
+    }
+
+    #[test]
+    fn each_root_is_named_once() {
+        let all: Vec<_> = (0..40).map(|seq| Root::new(RecordId::of_source(0, seq), 1)).collect();
+        for many in [0, 1, 3, 40] {
+            let mut trail = Trail::default();
+            trail.roots.extend(all[..many].iter().chain(&all[..many / 2]).cloned());
+            trail.merge_roots();
+            let seqs: Vec<u64> = trail.roots.iter().map(|root| root.id().seq()).collect();
+            assert_eq!(seqs, (0..many as u64).collect::<Vec<_>>());
+        }
     }
 
     #[test]

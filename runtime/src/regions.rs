@@ -33,9 +33,16 @@ pub struct Crossing {
     pub to: Regions,
 }
 
-/// Of `nodes` nodes, those from which `target` can be reached.
-pub(crate) fn leading_to(nodes: usize, edges: &[(u32, u32)], target: u32) -> Vec<bool> {
-    between(nodes, edges, u32::MAX, target)
+/// Of `nodes` nodes, those from which one of `ends` can be reached, themselves among them.
+pub(crate) fn leading_to(nodes: usize, edges: &[(u32, u32)], ends: &[u32]) -> Vec<bool> {
+    let mut leading = vec![false; nodes];
+    let mut next = ends.to_vec();
+    while let Some(node) = next.pop() {
+        if !std::mem::replace(&mut leading[node as usize], true) {
+            next.extend(edges.iter().filter(|(_, to)| *to == node).map(|(from, _)| *from));
+        }
+    }
+    leading
 }
 
 /// For each scatter and gather, whether each of `nodes` nodes is between them: can reach the gather without passing the scatter.

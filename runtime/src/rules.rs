@@ -26,6 +26,12 @@ pub struct Rules {
     pub marks_are_joined: bool,
     /// A model does not wait only for more records: it also launches what is there.
     pub models_linger: bool,
+    /// A record made of several epochs holds the lowest open, and not only the highest.
+    pub lowest_epochs_are_held: bool,
+    /// Records on their way hold time back: a source's newest record alone does not say what may still come.
+    pub records_hold_time: bool,
+    /// A join forgets a row by what may still come to its other side, and not by what may come to the row's own.
+    pub joins_look_across: bool,
 }
 
 impl Default for Rules {
@@ -42,6 +48,9 @@ impl Default for Rules {
             parked_epochs_do_not_count: true,
             marks_are_joined: true,
             models_linger: true,
+            lowest_epochs_are_held: true,
+            records_hold_time: true,
+            joins_look_across: true,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use eddyline::{Change, Child, prelude::*};
 
-use crate::case::{Author, Case, Op, Said, mix, or_panic};
+use crate::case::{Author, Case, Op, Put, Said, mix, or_panic, time, value};
 
 /// The oracle's node.
 #[derive(Clone, Copy)]
@@ -24,6 +24,9 @@ pub enum Step {
     Next(Author, [(usize, u32); 2]),
     Split(Author),
     Join,
+    /// By time; with the most that two may be apart, and whether left rows without a partner go on.
+    Interval(i64, bool),
+    Group(Put),
     /// With its number.
     Sink(usize),
     /// With its gather.
@@ -46,6 +49,8 @@ struct Held {
 #[derive(Default)]
 pub struct Sequential {
     pub steps: Vec<Step>,
+    /// The node of the second source, if there is one.
+    pub second: Option<usize>,
     /// Where a node's ways out lead to (`Split` has two): node and side (`Join` has two).
     pub ways: HashMap<(usize, usize), Vec<(usize, usize)>>,
     /// By gather, whether each node is between it and its scatter.
@@ -135,25 +140,30 @@ struct Ways {
     used: bool,
 }
 
-struct Builder {
+struct Builder<'a> {
+    flow: &'a Workflow,
     model: Sequential,
+    lateness: Option<u64>,
+    records: usize,
+    /// The sources: the second one once somebody wants it.
+    sources: [Option<Stream<u64>>; 2],
     keys: Vec<Option<Key>>,
     held: Vec<Held>,
-    /// Feedbacks and places where values are kept.
     ways: Vec<Ways>,
+    /// Feedbacks, places where values are kept, and steps with alternatives.
     points: usize,
     depth: usize,
     /// Whether this way does not lead to the next gather.
     aside: bool,
-    /// How many feedbacks are open around it.
-    loops: usize,
+    /// Per feedback that is open around it, how many scatters were.
+    loops: Vec<usize>,
     names: usize,
     panics: bool,
     exact: bool,
     outputs: Vec<Output<u64>>,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn author(&self, salt: u64) -> Author {
         Author { salt, panics: self.panics }
     }
@@ -167,6 +177,54 @@ impl Builder {
         let node = self.model.add(step);
         self.model.ways.entry(from).or_default().push((node, 0));
         node
+    }
+
+    /// A source, with its times.
+    fn source(&self, name: &str, number: u64) -> Stream<u64> {
+        let all: Vec<u64> = (0..self.records).map(|n| value(number, n)).collect();
+        let times: HashMap<u64, i64> =
+            (0..self.records).map(|n| (value(number, n), time(number, n))).collect();
+        let stream = self.flow.source(name, all);
+        match self.lateness {
+            Some(lateness) => stream.timestamps(move |x| times[x], Duration::from_millis(lateness)),
+            None => stream,
+        }
+    }
+
+    fn line_of_source(&mut self, number: usize) -> Line {
+        let node = match number {
+            0 => 0,
+            _ => *self.model.second.get_or_insert_with(|| {
+                self.model.steps.push(Step::Through);
+                self.model.steps.len() - 1
+            }),
+        };
+        let stream = self.sources[number].take().unwrap_or_else(|| self.source("others", 1));
+        self.sources[number] = Some(stream.clone());
+        Line { stream, from: (node, 0) }
+    }
+
+    /// Rows by time: the left ones, and what comes of the right ones.
+    fn interval(&mut self, left: Line, right: Line, within: u64, outer: bool) -> Line {
+        let node = self.lead(left.from, Step::Interval(within as i64, outer));
+        self.model.ways.entry(right.from).or_default().push((node, 1));
+        let (name, pair) = (self.name("join"), self.name("pair"));
+        let within = Duration::from_millis(within);
+        // As with the other joins: they make ever more of what they made.
+        let mut budget = if self.exact { u32::MAX } else { 500 };
+        let mut few = move || {
+            budget -= u32::from(budget > 0);
+            budget > 0
+        };
+        let (left, right) = (left.stream, right.stream);
+        let stream = if outer {
+            let joined = left.left_interval_join(right, within, |x| x % 2, |x| x % 2).named(&name);
+            joined.filter(move |_| few()).map(|(a, b)| mix(a, b.unwrap_or(1))).named(&pair)
+        } else {
+            let joined = left.interval_join(right, within, |x| x % 2, |x| x % 2).named(&name);
+            joined.filter(move |_| few()).map(|(a, b)| mix(a, b)).named(&pair)
+        };
+        Line { stream, from: (node, 0) }
     }
 
     fn all(&mut self, ops: &[Op], line: Line) -> Line {
@@ -220,10 +278,11 @@ impl Builder {
         let held = self.held.remove(place);
         let others = std::mem::take(&mut self.held);
         let used = held.used;
+        let open = self.loops.iter().rposition(|depth| *depth == held.depth).unwrap();
+        self.loops.remove(open);
         self.held.push(held);
         let line = if used { line } else { self.revise(salt, 0, line) };
         self.held = others;
-        self.loops -= 1;
         line
     }
 
@@ -301,7 +360,7 @@ impl Builder {
                 let stream = stream.filter(move |x| or_panic(a.keep(*x))).named(&name);
                 Line { stream, from: (self.lead(from, Step::Filter(a)), 0) }
             }
-            Op::Ordered if self.loops > 0 => Line { stream, from },
+            Op::Ordered if !self.loops.is_empty() => Line { stream, from },
             Op::Ordered => {
                 Line { stream: stream.ordered().named(&name), from: (self.lead(from, Step::Through), 0) }
             }
@@ -328,9 +387,9 @@ impl Builder {
             Op::Next(salt, more) => self.next(salt, more, Line { stream, from }),
             Op::Alternatives(count, salt, ref ops) => {
                 let line = self.alternatives(count, salt, Line { stream, from });
-                self.loops += 1;
+                self.loops.push(self.depth);
                 let line = self.all(ops, line);
-                self.loops -= 1;
+                self.loops.pop();
                 let used = self.ways.last().is_none_or(|ways| ways.used);
                 let line = if used { line } else { self.next(salt + 1 - salt % 2, 0, line) };
                 self.ways.pop();
@@ -361,6 +420,47 @@ impl Builder {
                 });
                 let stream = pairs.map(|(a, b)| mix(a, b)).named(&self.name("pair"));
                 Line { stream, from: (node, 0) }
+            }
+            // By time a gather can do so, but for one in a loop around both: its whole may come round to the join.
+            Op::Interval(_, ref ops) | Op::LeftInterval(_, ref ops)
+                if self.lateness.is_none()
+                    || self.loops.first().is_some_and(|depth| self.depth > *depth)
+                    || self.held.iter().any(|held| held.waits) =>
+            {
+                self.all(ops, Line { stream, from })
+            }
+            Op::Interval(within, ref ops) | Op::LeftInterval(within, ref ops) => {
+                let right = self.all(ops, Line { stream: stream.clone(), from });
+                let outer = matches!(op, Op::LeftInterval(..)) && self.loops.is_empty();
+                self.interval(Line { stream, from }, right, within, outer)
+            }
+            Op::Beside(..) if self.lateness.is_none() => Line { stream, from },
+            Op::Beside(outer, other, within, ref ops) => {
+                let right = self.line_of_source(usize::from(other));
+                // What comes from there is in none of the loops and scatters around the join.
+                let keys: Vec<Option<Key>> = self.keys.iter_mut().map(Option::take).collect();
+                let (depth, loops) = (std::mem::take(&mut self.depth), std::mem::take(&mut self.loops));
+                let ways = std::mem::take(&mut self.ways);
+                let right = self.all(ops, right);
+                (self.depth, self.loops, self.ways) = (depth, loops, ways);
+                for (place, key) in keys.into_iter().enumerate() {
+                    self.keys[place] = key;
+                }
+                self.interval(Line { stream, from }, right, within, outer)
+            }
+            // In a loop only without times.
+            Op::Group(_) if self.exact && self.depth > 0 => Line { stream, from },
+            Op::Group(_) if self.lateness.is_some() && !self.loops.is_empty() => Line { stream, from },
+            Op::Group(put) => {
+                let window = match put {
+                    Put::Tumbling(size) => Window::tumbling(Duration::from_millis(size)),
+                    Put::Session(gap) => Window::session(Duration::from_millis(gap)),
+                    Put::Count(rows) => Window::count(rows),
+                };
+                let groups =
+                    stream.group_by(|x| x % 2, window, 0, |all, x| *all = mix(*all, *x)).named(&name);
+                let stream = groups.map(|g| g.value).named(&self.name("group"));
+                Line { stream, from: (self.lead(from, Step::Group(put)), 0) }
             }
             Op::Clone(ref left, ref right) => {
                 let other = Line { stream: stream.clone(), from };
@@ -418,7 +518,7 @@ impl Builder {
                 let node = self.lead(from, Step::Feedback(number));
                 let waits = salt % 2 == 1 && self.depth > 0 && !self.aside;
                 self.held.push(Held { kept, number, node, rounds, used: false, waits, depth: self.depth });
-                self.loops += 1;
+                self.loops.push(self.depth);
                 let line = self.all(ops, Line { stream, from: (node, 0) });
                 if waits { line } else { self.let_go(number, salt, line) }
             }
@@ -428,9 +528,9 @@ impl Builder {
                 self.points += 1;
                 let node = self.lead(from, Step::Feedback(number));
                 self.keys.push(Some(Key { feedback, number, rounds, depth: self.depth }));
-                self.loops += 1;
+                self.loops.push(self.depth);
                 let line = self.all(ops, Line { stream, from: (node, 0) });
-                self.loops -= 1;
+                self.loops.pop();
                 match self.keys[place].take() {
                     Some(key) => self.judge(salt, Some(key), line),
                     None => line,
@@ -447,21 +547,26 @@ pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output
         .edge_capacity(case.capacity)
         .open_epochs(case.epochs);
     let mut builder = Builder {
+        flow: &flow,
         model: Sequential::default(),
+        lateness: case.lateness,
+        records,
+        sources: [None, None],
         keys: Vec::new(),
         held: Vec::new(),
         ways: Vec::new(),
         points: 0,
         depth: 0,
         aside: false,
-        loops: 0,
+        loops: Vec::new(),
         names: 0,
         panics: case.panics,
         exact: case.exact,
         outputs: Vec::new(),
     };
     let source = builder.model.add(Step::Through);
-    let stream = flow.source("numbers", (0..records as u64).map(|n| mix(n, 99)));
+    let stream = builder.source("numbers", 0);
+    builder.sources[0] = Some(stream.clone());
     let mut line = builder.all(&case.ops, Line { stream, from: (source, 0) });
     if case.ordered {
         line.stream = line.stream.ordered().named("in order");
@@ -469,5 +574,6 @@ pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output
     let changes = line.stream.clone().collect_changes().named("changes");
     builder.sink(line);
     builder.model.find_regions();
-    (flow, builder.outputs, changes, builder.model)
+    let Builder { outputs, model, .. } = builder;
+    (flow, outputs, changes, model)
 }

@@ -22,6 +22,15 @@ pub enum Op {
     Batch(usize),
     /// The record itself is the left row, what these make of it the right one.
     Join(Vec<Op>),
+    /// The same by times of their own; the number is the most that they may be apart.
+    Interval(u64, Vec<Op>),
+    /// With what is left of the left rows, where it cannot come round to the right side.
+    LeftInterval(u64, Vec<Op>),
+    /// The record is the left row; the right ones come from a source through these. With what is left of the left rows, or
+    /// not; from another source, or from its own.
+    Beside(bool, bool, u64, Vec<Op>),
+    /// Into windows; by time, nothing inside a loop.
+    Group(Put),
     /// Every record goes both ways, and both come together.
     Clone(Vec<Op>, Vec<Op>),
     Split(u64, Vec<Op>, Vec<Op>),
@@ -34,6 +43,14 @@ pub enum Op {
     Keep(u32, u64, Vec<Op>),
     /// A step with so many alternatives and the operators behind it. Where none of them took the key, a handler at the end does.
     Alternatives(u32, u64, Vec<Op>),
+}
+
+/// How rows are put together.
+#[derive(Clone, Copy, Debug)]
+pub enum Put {
+    Tumbling(u64),
+    Session(u64),
+    Count(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +66,8 @@ pub struct Case {
     pub epochs: usize,
     /// Whether the oracle is to look.
     pub exact: bool,
+    /// The lateness of the sources, if they give times.
+    pub lateness: Option<u64>,
     pub seed: u64,
 }
 
@@ -59,7 +78,9 @@ pub enum Kind {
     Plain,
     /// With joins, but none between scatter and gather.
     Joins,
-    /// With models, joins and batches anywhere: only balances and ends are compared, and the schedule is the actors'.
+    /// With joins and windows by times of their own, and a second source.
+    Times,
+    /// With models, joins, windows and batches anywhere: only balances and ends are compared, and the schedule is the actors'.
     Anything,
 }
 
@@ -71,6 +92,12 @@ fn one_of(of: impl IntoIterator<Item = (u32, BoxedStrategy<Op>)>) -> Union<Boxed
 fn op(kind: Kind) -> impl Strategy<Value = Op> {
     let salt = || 0..1000_u64;
     let anything = u32::from(kind == Kind::Anything);
+    let by_time = u32::from(matches!(kind, Kind::Times | Kind::Anything));
+    let put = prop_oneof![
+        (4..20_u64).prop_map(Put::Tumbling),
+        (1..8_u64).prop_map(Put::Session),
+        (1..5_usize).prop_map(Put::Count),
+    ];
     let leaf = one_of([
         (2, salt().prop_map(Op::Map).boxed()),
         (2, salt().prop_map(Op::Filter).boxed()),
@@ -79,17 +106,27 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
         (2, (salt(), 0..3_usize).prop_map(|(salt, key)| Op::Revise(salt, key)).boxed()),
         (2, (salt(), 0..2_usize).prop_map(|(salt, more)| Op::Next(salt, more)).boxed()),
         (1, Just(Op::Ordered).boxed()),
+        (by_time, put.prop_map(Op::Group).boxed()),
         (anything, salt().prop_map(Op::Model).boxed()),
         (anything, (1..6_usize).prop_map(Op::Batch).boxed()),
     ]);
     leaf.prop_recursive(4, 14, 3, move |op| {
         let ops = || prop::collection::vec(op.clone(), 0..3);
         let salt = || 0..1000_u64;
-        let join = if kind == Kind::Plain { 0 } else { 4 };
+        let join = if matches!(kind, Kind::Plain | Kind::Times) { 0 } else { 4 };
+        let within = || 0..12_u64;
         one_of([
             (2, (ops(), ops()).prop_map(|(a, b)| Op::Clone(a, b)).boxed()),
             (2, (salt(), ops(), ops()).prop_map(|(salt, a, b)| Op::Split(salt, a, b)).boxed()),
             (join, ops().prop_map(Op::Join).boxed()),
+            (2 * by_time, (within(), ops()).prop_map(|(w, ops)| Op::Interval(w, ops)).boxed()),
+            (by_time, (within(), ops()).prop_map(|(w, ops)| Op::LeftInterval(w, ops)).boxed()),
+            (
+                3 * by_time,
+                (any::<(bool, bool)>(), within(), ops())
+                    .prop_map(|((left, other), w, ops)| Op::Beside(left, other, w, ops))
+                    .boxed(),
+            ),
             (3, (salt(), ops()).prop_map(|(salt, ops)| Op::Scatter(salt, ops)).boxed()),
             (3, ops().prop_map(Op::Aside).boxed()),
             (
@@ -116,8 +153,14 @@ pub fn case(kind: Kind) -> impl Strategy<Value = Case> {
     let permits = prop_oneof![2 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(5), 1 => Just(4096)];
     let records = if kind == Kind::Anything { 0..60_usize } else { 0..7_usize };
     let ops = prop::collection::vec(op(kind), 1..5);
+    let lateness = match kind {
+        Kind::Plain | Kind::Joins => Just(None).boxed(),
+        Kind::Times => (2..12_u64).prop_map(Some).boxed(),
+        Kind::Anything => prop::option::of(2..12_u64).boxed(),
+    };
+    let records = (records, lateness);
     (ops, records, permits, 1..5_usize, any::<bool>(), any::<bool>(), 1..4_usize, any::<u64>()).prop_map(
-        move |(ops, records, permits, capacity, panics, ordered, epochs, seed)| Case {
+        move |(ops, (records, lateness), permits, capacity, panics, ordered, epochs, seed)| Case {
             ops,
             records,
             permits,
@@ -126,6 +169,7 @@ pub fn case(kind: Kind) -> impl Strategy<Value = Case> {
             ordered,
             epochs,
             exact: kind != Kind::Anything,
+            lateness,
             seed,
         },
     )
@@ -138,6 +182,16 @@ pub fn mix(x: u64, salt: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     x ^ (x >> 31)
+}
+
+/// The value of record `n` of a source, the first or the second.
+pub fn value(source: u64, n: usize) -> u64 {
+    mix(n as u64, 99 + source)
+}
+
+/// Its time: about four milliseconds behind the one before, out of order by up to eight.
+pub fn time(source: u64, n: usize) -> i64 {
+    n as i64 * 4 - 6 + (mix(n as u64, 77 + source) % 9) as i64
 }
 
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Graphs that once failed, here or in the trial of the semantics that came before: the smallest of each kind.
 
-use crate::case::{Op, mix};
+use crate::case::{Op, Put, mix};
 
 fn loop_of(ops: Vec<Op>) -> Op {
     Op::Feedback(2, 1, ops)
@@ -104,6 +104,41 @@ pub fn graphs() -> Vec<(&'static str, Vec<Op>)> {
     ]
 }
 
+/// The same with times.
+pub fn graphs_with_times() -> Vec<(&'static str, Vec<Op>)> {
+    let beside = |ops| Op::Beside(false, true, 6, ops);
+    vec![
+        ("a left row that comes round meets what it met before", vec![loop_of(vec![beside(vec![])])]),
+        ("the right rows come round a loop of their own", vec![loop_of(vec![beside(vec![judged_aside()])])]),
+        (
+            "the right rows are later ones of the same source",
+            vec![loop_of(vec![Op::Beside(false, false, 9, vec![])])],
+        ),
+        ("both sides come round", vec![loop_of(vec![Op::Interval(6, vec![Op::Map(3)])])]),
+        (
+            "two joins round one loop",
+            vec![loop_of(vec![beside(vec![]), Op::Interval(3, vec![]), beside(vec![])])],
+        ),
+        ("windows behind a loop", vec![judged_aside(), Op::Group(Put::Tumbling(10)), loop_of(vec![])]),
+        (
+            "windows of what was joined, joined again",
+            vec![
+                loop_of(vec![Op::Beside(true, true, 4, vec![])]),
+                Op::Group(Put::Session(2)),
+                Op::Beside(true, true, 9, vec![judged_aside(), Op::Group(Put::Count(2))]),
+            ],
+        ),
+        (
+            "parts wait in a join",
+            vec![Op::Scatter(5, vec![Op::LeftInterval(5, vec![judged_aside()]), beside(vec![])])],
+        ),
+        (
+            "what is lonely is sent back",
+            vec![loop_of(vec![Op::Beside(true, true, 2, vec![Op::Filter(3)]), Op::Judge(4, 0)])],
+        ),
+    ]
+}
+
 /// The same graph with other functions.
 pub fn salted(ops: &[Op], seed: u64) -> Vec<Op> {
     let salt = |salt: u64| mix(salt, seed) % 1000;
@@ -120,6 +155,10 @@ pub fn salted(ops: &[Op], seed: u64) -> Vec<Op> {
         Op::Ordered => Op::Ordered,
         Op::Batch(size) => Op::Batch(*size),
         Op::Join(ops) => Op::Join(all(ops)),
+        Op::Interval(within, ops) => Op::Interval(*within, all(ops)),
+        Op::LeftInterval(within, ops) => Op::LeftInterval(*within, all(ops)),
+        Op::Beside(left, other, within, ops) => Op::Beside(*left, *other, *within, all(ops)),
+        Op::Group(put) => Op::Group(*put),
         Op::Clone(left, right) => Op::Clone(all(left), all(right)),
         Op::Split(s, yes, no) => Op::Split(salt(*s), all(yes), all(no)),
         Op::Aside(ops) => Op::Aside(all(ops)),

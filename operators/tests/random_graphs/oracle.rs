@@ -10,7 +10,7 @@ use eddyline::prelude::*;
 
 use crate::{
     build::{Sequential, Step},
-    case::{Author, Said, mix},
+    case::{Author, Case, Put, Said, mix, time, value},
 };
 
 /// What came of everything.
@@ -39,11 +39,22 @@ struct Rec {
     marks: Vec<(Origin, u32)>,
     /// Which child of which child it is.
     path: Vec<u32>,
+    time: i64,
 }
 
+/// Roots of the second source are numbered from here.
+const SECOND: usize = 1000;
+
 impl Rec {
-    fn seq(&self) -> u32 {
-        self.roots.last().map_or(0, |root| *root as u32)
+    /// The latest place among its roots, whatever their source.
+    fn latest(&self) -> u32 {
+        self.roots.iter().map(|root| (root % SECOND) as u32).max().unwrap_or(0)
+    }
+
+    /// Its first declared source, and its latest place there.
+    fn seq(&self) -> (usize, u32) {
+        let of_first = self.roots.range(..SECOND).next_back().map(|root| (0, *root as u32));
+        of_first.unwrap_or((1, self.latest()))
     }
 
     fn asks(&self, origin: Origin, what: What) -> Asked {
@@ -90,6 +101,7 @@ struct Added {
     path: Vec<u32>,
     /// What stood at the origins that it carries.
     values: Vec<(Origin, u64)>,
+    time: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,10 +168,36 @@ fn worst(rounds: &mut BTreeMap<usize, u32>, other: &BTreeMap<usize, u32>) {
     }
 }
 
-/// A row of a join: the record, its side, and whether it found a partner.
+/// A row of a join or a window: the record, and whether it found a partner.
 struct Row {
     record: Rec,
     matched: bool,
+}
+
+/// A record made of several, with the value of the first.
+fn made_of(all: &[&Rec]) -> Rec {
+    let mut made = all[0].clone();
+    made.path.clear();
+    for (nth, one) in all.iter().enumerate() {
+        made.path.extend([u32::MAX, one.latest()]);
+        made.path.extend(&one.path);
+        if nth == 0 {
+            continue;
+        }
+        made.id = mix(made.id, one.id);
+        made.time = made.time.max(one.time);
+        made.roots.extend(&one.roots);
+        for (&point, &rounds) in &one.rounds {
+            let mine = made.rounds.entry(point).or_default();
+            *mine = rounds.max(*mine);
+        }
+        for mark in &one.marks {
+            if !made.marks.contains(mark) {
+                made.marks.push(*mark);
+            }
+        }
+    }
+    made
 }
 
 struct Evaluation<'a> {
@@ -168,20 +206,20 @@ struct Evaluation<'a> {
     stack: Vec<(usize, usize, Rec)>,
     families: Vec<Family>,
     joins: HashMap<usize, [Vec<Row>; 2]>,
-    best: Vec<Fate>,
+    best: BTreeMap<usize, Fate>,
     /// What stands at each origin.
     values: HashMap<Origin, u64>,
     /// What each origin came with.
     entries: HashMap<Origin, Vec<(Origin, u32)>>,
     asked: Vec<Asked>,
     ends: Ends,
-    /// What the sinks got: sink, place in the order, value.
-    last: Vec<(usize, u32, Vec<u32>, u64)>,
+    /// What the sinks got.
+    last: Vec<(usize, Rec)>,
     steps: usize,
 }
 
 /// Every outcome that is allowed; nothing if there are too many, or they take too long.
-pub fn outcomes(model: &Sequential, records: usize, ordered: bool, limit: usize) -> Option<BTreeSet<Ends>> {
+pub fn outcomes(model: &Sequential, case: &Case, limit: usize) -> Option<BTreeSet<Ends>> {
     let mut allowed = BTreeSet::new();
     let mut seen = BTreeSet::new();
     let mut open = vec![Table::default()];
@@ -190,7 +228,7 @@ pub fn outcomes(model: &Sequential, records: usize, ordered: bool, limit: usize)
         if !seen.insert(table.clone()) {
             continue;
         }
-        let (ends, asked, took) = evaluate(model, &table, records, ordered, limit)?;
+        let (ends, asked, took) = evaluate(model, &table, case, limit)?;
         steps += took;
         if steps > limit || seen.len() > 3000 {
             return None;
@@ -200,7 +238,8 @@ pub fn outcomes(model: &Sequential, records: usize, ordered: bool, limit: usize)
             continue;
         }
         // Verdicts of which none withdraws another's record are obeyed together, unless a join brings together what they make.
-        let joins = model.steps.iter().any(|step| matches!(step, Step::Join));
+        let joins =
+            model.steps.iter().any(|step| matches!(step, Step::Join | Step::Interval(..) | Step::Group(_)));
         let meet = |a: &Asked, b: &Asked| joins || !a.roots.is_disjoint(&b.roots);
         let touches = |a: &Asked, b: &Asked| !std::ptr::eq(a, b) && meet(a, b) && a.withdraws(b);
         let touched = |a: &&Asked| joins || asked.iter().any(|b| touches(a, b) || touches(b, a));
@@ -235,8 +274,7 @@ pub fn outcomes(model: &Sequential, records: usize, ordered: bool, limit: usize)
 fn evaluate(
     model: &Sequential,
     table: &Table,
-    records: usize,
-    ordered: bool,
+    case: &Case,
     limit: usize,
 ) -> Option<(Ends, Vec<Asked>, usize)> {
     let sinks = model.steps.iter().filter(|step| matches!(step, Step::Sink(_))).count();
@@ -246,7 +284,7 @@ fn evaluate(
         stack: Vec::new(),
         families: Vec::new(),
         joins: HashMap::new(),
-        best: vec![Fate::Withdrawn; records],
+        best: BTreeMap::new(),
         values: HashMap::new(),
         entries: HashMap::new(),
         asked: Vec::new(),
@@ -254,46 +292,54 @@ fn evaluate(
         last: Vec::new(),
         steps: 0,
     };
-    for root in 0..records {
-        let record = Rec {
-            x: mix(root as u64, 99),
-            id: mix(root as u64, 7),
-            roots: [root].into(),
-            rounds: BTreeMap::new(),
-            scopes: Vec::new(),
-            marks: Vec::new(),
-            path: Vec::new(),
-        };
-        run.stack.push((0, 0, record));
-        while let Some((node, side, record)) = run.stack.pop() {
-            run.step(node, side, record);
-            run.steps += 1;
-            if run.steps > limit {
-                return None;
+    for (source, node) in (0..).zip([Some(0), model.second]) {
+        let mut newest = i64::MIN;
+        for n in (0..case.records).filter(|_| node.is_some()) {
+            let root = source * SECOND + n;
+            let time = time(source as u64, n);
+            let record = Rec {
+                x: value(source as u64, n),
+                id: mix(root as u64, 7),
+                roots: [root].into(),
+                rounds: BTreeMap::new(),
+                scopes: Vec::new(),
+                marks: Vec::new(),
+                path: Vec::new(),
+                time,
+            };
+            run.best.insert(root, Fate::Withdrawn);
+            if case.lateness.is_some_and(|lateness| time < newest.saturating_sub(lateness as i64)) {
+                run.fault(0, &record, "late");
+                continue;
             }
+            newest = newest.max(time);
+            run.stack.extend(node.map(|node| (node, 0, record)));
+            run.empty_stack(limit)?;
         }
     }
-    for (node, [left, right]) in std::mem::take(&mut run.joins) {
-        for row in left.into_iter().chain(right) {
-            run.end(node, &row.record, if row.matched { Fate::Absorbed } else { Fate::Filtered });
-        }
+    // What waits at a node waits for what comes from those before it.
+    for node in 0..model.steps.len() {
+        let Some(rows) = run.joins.remove(&node) else { continue };
+        run.let_go(node, rows);
+        run.empty_stack(limit)?;
     }
-    for fate in run.best {
+    for fate in run.best.into_values() {
         *run.ends.roots_ended.entry(fate.name()).or_default() += 1;
     }
     for out in &mut run.ends.out {
         out.sort_unstable();
     }
-    if ordered && let Some(out) = run.ends.out.last_mut() {
-        run.last.retain(|(sink, ..)| sink + 1 == sinks);
-        run.last.sort();
-        *out = run.last.iter().map(|(.., x)| *x).collect();
+    if case.ordered
+        && let Some(out) = run.ends.out.last_mut()
+    {
+        run.last.retain(|(sink, _)| sink + 1 == sinks);
+        run.last.sort_by_key(|(_, record)| (record.seq(), record.path.clone()));
+        *out = run.last.iter().map(|(_, record)| record.x).collect();
     }
     Some((run.ends, run.asked, run.steps))
 }
 
 impl Evaluation<'_> {
-    /// A record comes to a point: it gets its mark there, and what the table says of its origin.
     /// A record comes to a point from which it may be revised: its origin, the version that stands, and what was made of it.
     fn enter(&mut self, point: usize, record: &mut Rec) -> (Origin, u32, Option<Version>) {
         let marks = record.marks.iter().fold(0, |all, ((point, id), version)| {
@@ -312,6 +358,63 @@ impl Evaluation<'_> {
         (origin, version, revised)
     }
 
+    fn empty_stack(&mut self, limit: usize) -> Option<()> {
+        while let Some((node, side, record)) = self.stack.pop() {
+            self.step(node, side, record);
+            self.steps += 1;
+            if self.steps > limit {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Nothing more can come to the rows of this node.
+    fn let_go(&mut self, node: usize, [left, right]: [Vec<Row>; 2]) {
+        if let Step::Group(put) = self.model.steps[node] {
+            return self.group(node, put, left.into_iter().map(|row| row.record).collect());
+        }
+        let goes_on = matches!(self.model.steps[node], Step::Interval(_, true));
+        for row in left {
+            match row.matched {
+                true => self.end(node, &row.record, Fate::Absorbed),
+                false if goes_on => self.on((node, 0), mix(row.record.x, 1), row.record),
+                false => self.end(node, &row.record, Fate::Filtered),
+            }
+        }
+        for row in right {
+            self.end(node, &row.record, if row.matched { Fate::Absorbed } else { Fate::Filtered });
+        }
+    }
+
+    fn group(&mut self, node: usize, put: Put, mut rows: Vec<Rec>) {
+        rows.sort_by_key(|row| (row.x % 2, row.time, row.seq(), row.path.clone()));
+        let together = |group: &[Rec], next: &Rec| {
+            let last = &group[group.len() - 1];
+            let same = match put {
+                Put::Tumbling(size) => last.time.div_euclid(size as i64) == next.time.div_euclid(size as i64),
+                Put::Session(gap) => next.time - last.time <= gap as i64,
+                Put::Count(size) => group.len() < size,
+            };
+            same && last.x % 2 == next.x % 2
+        };
+        let mut groups: Vec<Vec<Rec>> = Vec::new();
+        for row in rows {
+            match groups.last_mut() {
+                Some(group) if together(group, &row) => group.push(row),
+                _ => groups.push(vec![row]),
+            }
+        }
+        for group in groups {
+            let x = group.iter().map(|row| row.x).fold(0, mix);
+            let made = made_of(&group.iter().collect::<Vec<_>>());
+            self.on((node, 0), x, made);
+            for row in &group {
+                self.end(node, row, Fate::Absorbed);
+            }
+        }
+    }
+
     fn step(&mut self, node: usize, side: usize, mut record: Rec) {
         let x = record.x;
         match self.model.steps[node] {
@@ -321,9 +424,9 @@ impl Evaluation<'_> {
                 let (origin, _, revised) = self.enter(number, &mut record);
                 for added in self.table.added.get(&origin).into_iter().flatten() {
                     if self.table.is_current(&added.marks) {
-                        let Added { by: _, x, id, roots, rounds, marks, path, values } = added.clone();
+                        let Added { by: _, x, id, roots, rounds, marks, path, values, time } = added.clone();
                         self.values.extend(values);
-                        let beside = Rec { x, id, roots, rounds, marks, path, scopes: scopes.clone() };
+                        let beside = Rec { x, id, roots, rounds, marks, path, scopes: scopes.clone(), time };
                         self.fork(node, &beside, 1);
                         self.stack.push((node, 0, beside));
                     }
@@ -414,10 +517,14 @@ impl Evaluation<'_> {
                 }
                 None => self.fault(node, &record, "panic"),
             },
-            Step::Join => self.join(node, side, record),
+            Step::Join => self.join(node, side, record, |a, b| a.x % 4 == b.x % 4),
+            Step::Interval(within, _) => {
+                self.join(node, side, record, |a, b| a.x % 2 == b.x % 2 && (a.time - b.time).abs() <= within);
+            }
+            Step::Group(_) => self.joins.entry(node).or_default()[0].push(Row { record, matched: false }),
             Step::Sink(sink) => {
                 self.ends.out[sink].push(x);
-                self.last.push((sink, record.seq(), record.path.clone(), x));
+                self.last.push((sink, record.clone()));
                 self.end(node, &record, Fate::Emitted);
             }
             Step::Gather(_) => {
@@ -447,31 +554,19 @@ impl Evaluation<'_> {
         }
     }
 
-    fn join(&mut self, node: usize, side: usize, record: Rec) {
+    fn join(&mut self, node: usize, side: usize, record: Rec, meet: impl Fn(&Rec, &Rec) -> bool) {
         let rows = self.joins.entry(node).or_default();
         let mut matched = false;
         let mut pairs = Vec::new();
-        for other in rows[1 - side].iter_mut().filter(|other| other.record.x % 4 == record.x % 4) {
+        for other in rows[1 - side].iter_mut().filter(|other| meet(&other.record, &record)) {
             other.matched = true;
             matched = true;
             let (left, right) = if side == 0 { (&record, &other.record) } else { (&other.record, &record) };
-            let mut pair = left.clone();
-            pair.x = mix(left.x, right.x);
-            pair.id = mix(left.id, right.id);
-            let seqs = ([left.seq()], [right.seq()]);
-            let path = seqs.0.iter().chain(&left.path).chain(&seqs.1).chain(&right.path);
-            pair.path = path.copied().collect();
-            pair.roots.extend(&right.roots);
-            worst(&mut pair.rounds, &right.rounds);
-            for mark in &right.marks {
-                if !pair.marks.contains(mark) {
-                    pair.marks.push(*mark);
-                }
-            }
-            pairs.push(pair);
+            pairs.push(Rec { x: mix(left.x, right.x), ..made_of(&[left, right]) });
         }
         rows[side].push(Row { record, matched });
         for pair in pairs {
+            self.fork(node, &pair, 1);
             self.fan_out((node, 0), pair);
         }
     }
@@ -528,9 +623,10 @@ impl Evaluation<'_> {
                     if let Some(beside) = self.entries.get(&origin) {
                         marks.sort_by_key(|mark| beside.contains(mark) || mark.0 == origin);
                     }
-                    let path = record.path.iter().copied().chain([u32::MAX, node as u32]).collect();
+                    let path = record.path.iter().copied().chain([u32::MAX - 1, node as u32]).collect();
                     let (rounds, values) = (rounds.clone(), values.clone());
-                    let added = Added { by, x, id, roots, rounds, marks, path, values };
+                    let time = record.time;
+                    let added = Added { by, x, id, roots, rounds, marks, path, values, time };
                     self.asked.push(record.asks(origin, What::Append(added)));
                 }
                 self.on((node, 0), record.x, record);
@@ -604,7 +700,7 @@ impl Evaluation<'_> {
 
     fn end(&mut self, node: usize, record: &Rec, fate: Fate) {
         for &root in &record.roots {
-            self.best[root] = self.best[root].min(fate);
+            self.best.entry(root).and_modify(|best| *best = fate.min(*best));
         }
         self.leave(self.family_at(node, record), record);
     }
