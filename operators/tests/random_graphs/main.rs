@@ -8,8 +8,10 @@
 
 mod build;
 mod case;
+mod evaluate;
 mod known;
 mod oracle;
+mod table;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -23,7 +25,8 @@ use proptest::{
 use crate::{
     build::build,
     case::{Case, Kind, case, mix},
-    oracle::{Ends, outcomes},
+    evaluate::Ends,
+    oracle::outcomes,
 };
 
 /// Records that the oracle may move in one case.
