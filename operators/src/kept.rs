@@ -295,8 +295,12 @@ struct HandleKept<T, A, J> {
 }
 
 impl<T, A, J> HandleKept<T, A, J> {
-    fn is_made_of(&self, tag: &Tag, origin: u64) -> bool {
-        let is_it = |mark: &Mark| mark.point() == self.point && mark.origin() == origin;
+    fn is_made_of(&self, tag: &Tag, ancestor: &Ancestor<A>) -> bool {
+        let is_it = |mark: &Mark| {
+            mark.point() == self.point
+                && mark.origin() == ancestor.origin()
+                && mark.version() == ancestor.version()
+        };
         tag.trail.as_deref().is_some_and(|trail| trail.marks.iter().any(is_it))
     }
 
@@ -328,13 +332,22 @@ where
             let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, cx) else {
                 continue;
             };
-            let (origin, correction) = match to {
+            let (named, correction) = match to {
                 Back::Retry(again) => (None, Correction::Revise(None, again)),
-                Back::Revise(of, again) => (Some(of.origin()), Correction::Revise(Some(of.origin()), again)),
-                Back::Append(to, added) => (Some(to.origin()), Correction::Append(to.origin(), added)),
-                Back::Delete(of) => (Some(of.origin()), Correction::Delete(of.origin())),
+                Back::Revise(of, again) => {
+                    let correction = Correction::Revise(Some(of.origin()), again);
+                    (Some(of), correction)
+                }
+                Back::Append(to, added) => {
+                    let correction = Correction::Append(to.origin(), added);
+                    (Some(to), correction)
+                }
+                Back::Delete(of) => {
+                    let correction = Correction::Delete(of.origin());
+                    (Some(of), correction)
+                }
             };
-            if origin.is_some_and(|origin| !self.is_made_of(&tag, origin)) {
+            if named.is_some_and(|ancestor| !self.is_made_of(&tag, &ancestor)) {
                 cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
                 continue;
             }
