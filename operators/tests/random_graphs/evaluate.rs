@@ -375,6 +375,8 @@ impl Evaluation<'_> {
                         child.path.push(place as u32);
                         self.fan_out((node, 0), child);
                     }
+                    // The parent goes there by a way of its own.
+                    self.cross(node, gather, &record);
                     self.complete(number);
                 }
                 None => self.fault(node, &record, "panic"),

@@ -73,6 +73,13 @@ pub fn graphs() -> Vec<(&'static str, Vec<Op>)> {
                 loop_of(vec![Op::FlatMap(190), Op::Scatter(790, vec![Op::Judge(791, 0)])]),
             ])],
         ),
+        (
+            "a copy of a part is cut up aside, where its whole cannot come back but its parts can",
+            vec![Op::Scatter(
+                64,
+                vec![Op::Keep(1, 65, vec![]), Op::Aside(vec![Op::Scatter(66, vec![Op::Revise(67, 0)])])],
+            )],
+        ),
         ("a whole is made again for a part", vec![kept_across(vec![])]),
         ("what is revised, then ends: the whole is made again", vec![kept_across(vec![Op::Judge(31, 9)])]),
         ("two places where values are kept", vec![kept_across(vec![Op::Keep(1, 33, vec![])])]),
