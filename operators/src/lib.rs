@@ -31,6 +31,7 @@
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
+//! | see what may still be taken back, and where that is waited for | [`Workflow::auxiliary`] |
 //! | revise, delete or add to what a record was made of | [`Stream::keep`], [`Stream::handle_kept`], [`Ancestors`] |
 //! | try a step in several ways | [`Stream::alternatives`], [`Stream::model_cascade`], [`Stream::handle_or_next`] |
 //! | go round until something is done | [`Stream::iterate`] |
@@ -45,6 +46,7 @@ struct Readme;
 
 mod alternatives;
 mod at_rest;
+mod auxiliary;
 mod batch;
 mod cascade;
 mod changes;
@@ -103,6 +105,7 @@ pub use eddyline_runtime::{
 pub use eddyline_web_ui as web_ui;
 
 pub use alternatives::{Alternatives, Tried};
+pub use auxiliary::{Auxiliary, AuxiliaryEdge, Delta};
 pub use changes::Change;
 pub use feedback::{Feedback, Rounds};
 pub use gather::{Child, Children};
