@@ -154,6 +154,10 @@ pub fn evaluate(
         last: Vec::new(),
         steps: 0,
     };
+    // Known before the first moves: what is added may descend from records of both sources.
+    for source in [Some(0), model.second.map(|_| 1)].into_iter().flatten() {
+        run.best.extend((0..case.records).map(|n| (source * SECOND + n, Fate::Withdrawn)));
+    }
     for (source, node) in (0..).zip([Some(0), model.second]) {
         let mut newest = i64::MIN;
         for n in (0..case.records).filter(|_| node.is_some()) {
@@ -169,7 +173,6 @@ pub fn evaluate(
                 path: Vec::new(),
                 time,
             };
-            run.best.insert(root, Fate::Withdrawn);
             if case.lateness.is_some_and(|lateness| time < newest.saturating_sub(lateness as i64)) {
                 run.fault(0, &record, "late");
                 continue;
