@@ -225,7 +225,7 @@ impl<P, C> Pending<P, C> {
 }
 
 /// What all parts carried, those too that ended on the way or left.
-fn trails<C>(parts: &BTreeMap<u64, Part<C>>, family: &Family) -> Vec<Arc<Trail>> {
+fn all_trails<C>(parts: &BTreeMap<u64, Part<C>>, family: &Family) -> Vec<Arc<Trail>> {
     let arrived = parts.values().filter_map(|part| part.trail.clone());
     arrived.chain(family.trails_of_lost()).collect()
 }
@@ -311,7 +311,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
         self.waiting -= 1;
         cx.unpark(&tag);
         cx.finish_family(&family, pending.whole.as_ref());
-        for trail in trails(&pending.parts, &family) {
+        for trail in all_trails(&pending.parts, &family) {
             cx.spend_rounds_of(&mut tag, &trail);
         }
         let parts = pending.parts.into_values().map(|part| (part.place, part.value));
@@ -331,7 +331,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
     ) {
         let Some(pending) = self.families.get_mut(&number) else { return };
         let Some((value, parent)) = &mut pending.parent else { return };
-        let trails = trails(&pending.parts, family);
+        let trails = all_trails(&pending.parts, family);
         for mark in family.trails_of_lost().iter().flat_map(|trail| &trail.marks) {
             self.by_origin.add_mark(mark, (number, Row::Lost));
         }

@@ -17,7 +17,7 @@ use crate::{
     feedback::Feedback,
     flat_map::put_many,
     rows,
-    stream::{Stream, named_spec},
+    stream::{Stream, WayBack, named_spec},
 };
 
 impl<T: Data> Stream<T> {
@@ -84,18 +84,10 @@ impl<T: Data> Stream<T> {
         let node = graph.add(spec);
         let input = self.lead_to(node);
         let output = graph.output(node, "", false);
-        let retry = graph.output(node, "retry", true);
-        if graph.is(&again.graph) {
-            graph.connect(&retry, &again.input, true);
-        } else {
-            graph.error(
-                Some(node),
-                Some(place),
-                format!("the feedback `{}` belongs to another workflow", again.name),
-                "open the feedback on a stream of the same `Workflow`",
-            );
-        }
-        again.graph.close_feedback(again.id);
+        let to = WayBack { graph: &again.graph, input: &again.input, id: again.id };
+        let what = format!("the feedback `{}` belongs", again.name);
+        let advice = "open the feedback on a stream of the same `Workflow`";
+        let retry = graph.lead_back(node, place, "retry", &to, what, advice);
         let out = output.clone();
         let (id, limit) = (again.id, again.rounds.limit());
         graph.build_with(node, move |_| {

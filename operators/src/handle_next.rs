@@ -17,7 +17,7 @@ use crate::{
     alternatives::{Ask, Tried, none_left},
     handle::{Back, NOT_AN_ANCESTOR, count, obey},
     rows,
-    stream::{Stream, named_spec},
+    stream::{Stream, WayBack, named_spec},
 };
 
 /// The key to a step with alternatives, or several, the nearest step's first: `&text` or `[&text, &channel]`.
@@ -110,18 +110,10 @@ impl<T: Data> Stream<T> {
         let mut ways = Vec::new();
         for key in keys.each() {
             graph.note(node, format!("may ask `{}` for the next", key.name));
-            let way = graph.output(node, "next", true);
-            if graph.is(&key.graph) {
-                graph.connect(&way, &key.input, true);
-            } else {
-                graph.error(
-                    Some(node),
-                    Some(place),
-                    format!("the alternatives of `{}` belong to another workflow", key.name),
-                    "list the alternatives on a stream of the same `Workflow`",
-                );
-            }
-            key.graph.close_feedback(key.id);
+            let to = WayBack { graph: &key.graph, input: &key.input, id: key.id };
+            let what = format!("the alternatives of `{}` belong", key.name);
+            let advice = "list the alternatives on a stream of the same `Workflow`";
+            let way = graph.lead_back(node, place, "next", &to, what, advice);
             steps.push(Step { id: key.id, count: key.count, name: key.name.clone() });
             ways.push(way);
         }

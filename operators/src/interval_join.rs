@@ -12,7 +12,6 @@ use eddyline_runtime::{
     fate::Fate,
     fault::FaultKind,
     graph::Place,
-    guard,
     operator::{Cx, Holding, Operator},
     origin::{Change, Notice, Standing},
     ports::{Outlet, Side, Two},
@@ -356,13 +355,7 @@ fn meet<K: Hash + Eq + Clone, A: Data, B: Data>(
     mut pair: impl FnMut(&A, &mut Tag, &mut Row<B>, &mut Cx<'_>),
 ) {
     for (value, mut tag) in batch.into_rows() {
-        let key = match guard::call(|| key(&value)) {
-            Ok(key) => key,
-            Err(panicked) => {
-                rows::fault_of_panic(cx, &tag, &panicked, Some(&value));
-                continue;
-            }
-        };
+        let Some(key) = rows::key_of(&value, &tag, key, cx) else { continue };
         let Some(time) = tag.trail.as_ref().and_then(|trail| trail.time) else {
             cx.fault(&tag, FaultKind::Error, "this record has no time", Some(&value));
             continue;

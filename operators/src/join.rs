@@ -13,7 +13,6 @@ use eddyline_runtime::{
     clock::Moment,
     fate::Fate,
     graph::Place,
-    guard,
     operator::{Cx, Holding, Operator},
     origin::{Change, Notice, Standing},
     ports::{Outlet, Side, Two},
@@ -270,13 +269,7 @@ fn meet<K: Hash + Eq + Clone, A: Data, B>(
     mut pair: impl FnMut(&A, &mut Tag, &mut Row<B>, &mut Cx<'_>),
 ) {
     for (value, mut tag) in batch.into_rows() {
-        let key = match guard::call(|| key(&value)) {
-            Ok(key) => key,
-            Err(panicked) => {
-                rows::fault_of_panic(cx, &tag, &panicked, Some(&value));
-                continue;
-            }
-        };
+        let Some(key) = rows::key_of(&value, &tag, key, cx) else { continue };
         let mut matched = Matched::default();
         for row in others.partners(&key) {
             if is_withdrawn(&row.tag) {

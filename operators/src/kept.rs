@@ -22,7 +22,7 @@ use crate::{
     feedback::Rounds,
     handle::{Back, NOT_AN_ANCESTOR, count, obey},
     rows,
-    stream::{GraphHandle, Stream, named_spec},
+    stream::{GraphHandle, Stream, WayBack, named_spec},
 };
 
 /// The values that passed a [`keep`](Stream::keep) and may still be revised, for handlers further down. Cheap to clone.
@@ -193,18 +193,10 @@ impl<T: Data> Stream<T> {
         let node = graph.add(spec);
         let input = self.lead_to(node);
         let output = graph.output(node, "", false);
-        let back = graph.output(node, "revise", true);
-        if graph.is(&kept.graph) {
-            graph.connect(&back, &kept.input, true);
-        } else {
-            graph.error(
-                Some(node),
-                Some(place),
-                format!("what `{}` keeps belongs to another workflow", kept.name),
-                "keep values of a stream of the same `Workflow`",
-            );
-        }
-        kept.graph.close_feedback(kept.id);
+        let to = WayBack { graph: &kept.graph, input: &kept.input, id: kept.id };
+        let what = format!("what `{}` keeps belongs", kept.name);
+        let advice = "keep values of a stream of the same `Workflow`";
+        let back = graph.lead_back(node, place, "revise", &to, what, advice);
         let out = output.clone();
         let (id, limit, values) = (kept.id, kept.rounds.limit(), kept.values.clone());
         graph.build_with(node, move |_| {

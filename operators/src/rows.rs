@@ -68,6 +68,22 @@ pub(crate) fn divide_rows<T: Data>(
     (these, rest)
 }
 
+/// The key of a row, as the author's code gives it. None if it panicked, which is a fault that keeps the value.
+pub(crate) fn key_of<T: Data, K>(
+    value: &T,
+    tag: &Tag,
+    key: &mut impl FnMut(&T) -> K,
+    cx: &mut Cx<'_>,
+) -> Option<K> {
+    match guard::call(|| key(value)) {
+        Ok(key) => Some(key),
+        Err(panicked) => {
+            fault_of_panic(cx, tag, &panicked, Some(value));
+            None
+        }
+    }
+}
+
 /// Ends a record on which the author's code panicked.
 pub(crate) fn fault_of_panic<T: serde::Serialize>(
     cx: &mut Cx<'_>,

@@ -5,6 +5,7 @@ use eddyline_runtime::{
     graph::{Graph, NodeSpec, Place, Start},
     operator::Operator,
     ports::{Inlet, Outlet, Port},
+    record::FeedbackId,
     view::Role,
 };
 
@@ -26,6 +27,36 @@ pub(crate) struct GraphHandle(pub Graph);
 impl std::fmt::Debug for GraphHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "workflow `{}`", self.0.name())
+    }
+}
+
+/// Where a key leads that a handler is given: to the input for what comes back to a point.
+pub(crate) struct WayBack<'a, T> {
+    pub graph: &'a GraphHandle,
+    pub input: &'a Port<T>,
+    pub id: FeedbackId,
+}
+
+impl GraphHandle {
+    /// Adds a way out of `node` that leads back to where a key belongs. A key of another workflow is an error: `what` it is, and
+    /// what to do about it.
+    pub fn lead_back<T: Data>(
+        &self,
+        node: u32,
+        place: Place,
+        label: &'static str,
+        to: &WayBack<'_, T>,
+        what: String,
+        advice: &str,
+    ) -> Port<T> {
+        let way = self.output(node, label, true);
+        if self.is(to.graph) {
+            self.connect(&way, to.input, true);
+        } else {
+            self.error(Some(node), Some(place), format!("{what} to another workflow"), advice);
+        }
+        to.graph.close_feedback(to.id);
+        way
     }
 }
 
