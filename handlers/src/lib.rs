@@ -6,6 +6,7 @@
 //! | to learn about | read |
 //! |---|---|
 //! | what can be said of a record | [`Verdict`] |
+//! | asking a person | [`Question`], [`Answer`] |
 //! | asking for another result of an earlier step | [`NextAlternative`] |
 //! | who says it, and what it sees | [`Handler`], [`Seen`] |
 //! | what it was made of, and how to revise that | [`Ancestors`], [`Ancestor`] |
@@ -16,10 +17,12 @@ mod ancestors;
 pub mod check_digit;
 mod handler;
 mod next;
+mod question;
 pub mod testing;
 mod verdict;
 
 pub use ancestors::{Ancestor, Ancestors};
 pub use handler::{FnHandler, Handler, Seen, by};
 pub use next::NextAlternative;
+pub use question::{Answer, Question};
 pub use verdict::{NoLoop, Verdict};

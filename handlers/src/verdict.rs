@@ -1,6 +1,6 @@
 //! What can be said of a record.
 
-use crate::Ancestor;
+use crate::{Ancestor, Question};
 
 /// The retry value of a handler that has no loop to send records back to. It has no values, so
 /// [`Verdict::Retry`] cannot be made where there is no feedback.
@@ -32,6 +32,9 @@ pub enum Verdict<T, R = NoLoop> {
     Reject(String),
     /// It ends, and is not kept.
     Drop(String),
+    /// A person is to say what becomes of it; the others do not wait. Needs a desk behind the handler: in a workflow,
+    /// `.escalate_to(name)`.
+    Escalate(Question<T>),
     /// This handler has no opinion; the record goes on as it is.
     Abstain,
 }

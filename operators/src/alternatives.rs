@@ -119,7 +119,7 @@ impl<T: Data, U: Data> Alternatives<T, U> {
             let ways_in = Two::right_first(point.input.inlet(), back.inlet());
             (Try { shelf, ways }, ways_in, out.outlet())
         });
-        (Stream { graph, port: output }, point.key)
+        (Stream::new(graph, output), point.key)
     }
 }
 

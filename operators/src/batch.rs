@@ -59,7 +59,7 @@ impl<T: Data> Stream<T> {
             let batch = Batch { size: size.max(1), rows: Vec::new(), due: Moment::ZERO, lists };
             (Finally::new(batch), input.inlet(), out.outlet())
         });
-        Stream { graph, port: output }
+        Stream::new(graph, output)
     }
 }
 

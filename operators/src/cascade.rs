@@ -63,7 +63,7 @@ impl<T: Data> Stream<T> {
         for (name, model) in models {
             let way = graph.output(step.node, "", false);
             ways.push(way.clone());
-            let made = Stream { graph: graph.clone(), port: way }.model(name, model);
+            let made = Stream::new(graph.clone(), way).model(name, model);
             graph.connect(&made.port, &into, false);
         }
         let (out, back, shelf) = (output.clone(), step.key.input.clone(), Shelf::new(&step.key));
@@ -72,7 +72,7 @@ impl<T: Data> Stream<T> {
             (Choose { shelf }, ways_in, ways.iter().map(|way| way.outlet()).collect::<Vec<_>>())
         });
         graph.build_with(merge, move |_| (Through(Default::default()), into.inlet(), out.outlet()));
-        (Stream { graph, port: output }, step.key)
+        (Stream::new(graph, output), step.key)
     }
 }
 

@@ -103,7 +103,7 @@ impl<T: Data> Stream<T> {
             (Point { id, had, types: Default::default() }, ways_in, out.outlet())
         });
         (
-            Stream { graph: graph.clone(), port: output },
+            Stream::new(graph.clone(), output),
             Feedback { graph, input: back, id, name: name.to_owned(), rounds },
         )
     }

@@ -138,7 +138,7 @@ impl<T: Data> Stream<T> {
             };
             (op, Two::new(parents.inlet(), children.inlet()), out.outlet())
         });
-        Stream { graph, port: output }
+        Stream::new(graph, output)
     }
 }
 

@@ -10,6 +10,7 @@ use eddyline_runtime::{
     batch::Batch,
     clock::Moment,
     fate::Fate,
+    fault::FaultKind,
     guard,
     operator::{Cx, Holding, Operator},
     origin::{Notice, Standing},
@@ -109,10 +110,11 @@ impl<T: Data> Stream<T> {
                 by_origin: ByOrigin::default(),
                 closings: BTreeSet::new(),
                 seen: i64::MIN,
+                passed: i64::MIN,
             };
             (op, input.inlet(), out.outlet())
         });
-        Stream { graph, port: output }
+        Stream::new(graph, output)
     }
 }
 
@@ -148,6 +150,8 @@ struct GroupBy<K, T, A, F, G> {
     /// Nothing earlier could come when it was last asked. What it goes by in the next step, when whatever was withdrawn before has
     /// been told.
     seen: i64,
+    /// By what windows have closed so far. Only what a person was asked about, for which nothing waits, comes from before.
+    passed: i64,
 }
 
 impl<K: Data + Ord, T: Data, A: Data, F, G> GroupBy<K, T, A, F, G>
@@ -164,14 +168,20 @@ where
             }
             let time = tag.trail.as_ref().and_then(|trail| trail.time).filter(|_| !self.by_arrival);
             let time = time.unwrap_or(now);
+            let mut closings = self.span.closings(time);
+            closings.retain(|(closes, _)| *closes > self.passed);
+            if closings.is_empty() {
+                let reason = "the windows that it belongs to have closed";
+                cx.fault(&tag, FaultKind::Late, reason, Some(&value));
+                continue;
+            }
             let place =
                 if self.by_arrival { (0, (0, Vec::new(), self.next)) } else { place_of(&tag, self.next) };
             self.next += 1;
             self.len += 1;
             cx.park_at(&[self.ask], &tag);
             self.by_origin.add(&tag, (key.clone(), (time, place.clone())));
-            let closings = self.span.closings(time).into_iter();
-            self.closings.extend(closings.map(|(closes, of)| (closes, of, key.clone())));
+            self.closings.extend(closings.into_iter().map(|(closes, of)| (closes, of, key.clone())));
             self.rows.entry(key).or_default().insert((time, place), (value, tag));
         }
     }
@@ -351,6 +361,9 @@ where
 
     fn wake(&mut self, out: &mut Self::Out, cx: &mut Cx<'_>) -> bool {
         let bound = self.bound(cx);
+        if !self.by_arrival {
+            self.passed = self.passed.max(bound);
+        }
         let before = self.len;
         let groups = self.close(bound, cx);
         let any = self.len != before || !groups.is_empty() || self.seen > bound;

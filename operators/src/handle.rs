@@ -8,16 +8,17 @@ use eddyline_runtime::{
     fault::FaultKind,
     graph::Place,
     operator::{Cx, Operator},
-    ports::{Inlet, Outlet},
+    ports::{Inlet, Outlet, Port},
     record::{FeedbackId, Tag},
     view::{Role, VerdictCounts},
 };
 
 use crate::{
+    escalate::{Asked, Onward},
     feedback::Feedback,
     flat_map::put_many,
     rows,
-    stream::{Stream, WayBack, named_spec},
+    stream::{GraphHandle, Stream, WayBack, named_spec},
 };
 
 impl<T: Data> Stream<T> {
@@ -48,10 +49,15 @@ impl<T: Data> Stream<T> {
     /// Judges each value with a [`Handler`].
     #[track_caller]
     pub fn handle_with(self, name: &str, handler: impl Handler<T, Retry = NoLoop>) -> Stream<T> {
-        self.then(named_spec("handle", Role::Handler, name), |_| Handle {
-            handler,
-            types: Default::default(),
-        })
+        let graph = self.graph.clone();
+        let node = graph.add(named_spec("handle", Role::Handler, name));
+        let input = self.lead_to(node);
+        let (stream, on, ask) = onward(&graph, node);
+        graph.build_with(node, move |_| {
+            let op = Handle { handler, types: Default::default() };
+            (op, input.inlet(), Onward::new(&on, &ask))
+        });
+        stream
     }
 
     /// Judges each value with a closure that may also send it back to a feedback point.
@@ -83,19 +89,25 @@ impl<T: Data> Stream<T> {
         let place = Place::here();
         let node = graph.add(spec);
         let input = self.lead_to(node);
-        let output = graph.output(node, "", false);
+        let (stream, on, ask) = onward(&graph, node);
         let to = WayBack { graph: &again.graph, input: &again.input, id: again.id };
         let what = format!("the feedback `{}` belongs", again.name);
         let advice = "open the feedback on a stream of the same `Workflow`";
         let retry = graph.lead_back(node, place, "retry", &to, what, advice);
-        let out = output.clone();
         let (id, limit) = (again.id, again.rounds.limit());
         graph.build_with(node, move |_| {
             let op = HandleOrRetry { handler, feedback: id, limit, types: Default::default() };
-            (op, input.inlet(), (out.outlet(), retry.outlet()))
+            (op, input.inlet(), (Onward::new(&on, &ask), retry.outlet()))
         });
-        Stream { graph, port: output }
+        stream
     }
+}
+
+/// The ways out that every handler has: what goes on, and what a desk behind it is asked, if there is one.
+pub(crate) fn onward<T: Data>(graph: &GraphHandle, node: u32) -> (Stream<T>, Port<T>, Port<Asked<T>>) {
+    let (on, ask) = (graph.output(node, "", false), graph.output(node, "ask", true));
+    let stream = Stream { graph: graph.clone(), port: on.clone(), asks: Some(ask.clone()) };
+    (stream, on, ask)
 }
 
 struct Handle<T, H> {
@@ -105,16 +117,16 @@ struct Handle<T, H> {
 
 impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
     type In = Inlet<T>;
-    type Out = Outlet<T>;
+    type Out = Onward<T>;
 
-    fn process(&mut self, batch: Batch<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
-        let mut on = Batch::with_capacity(batch.len());
+    fn process(&mut self, batch: Batch<T>, out: &mut Onward<T>, cx: &mut Cx<'_>) {
+        let mut on = Obeyed::new(batch.len());
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             self.handler.judge(value, &Seen::after(tag.rounds(), 0))
         });
         let mut counts = VerdictCounts::default();
         for (value, tag, verdict) in judged {
-            match obey(value, tag, verdict, &mut on, &mut counts, cx) {
+            match obey(value, tag, verdict, &mut on, &mut counts, out, cx) {
                 None => {}
                 Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => {
                     match never {}
@@ -122,7 +134,7 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
                 Some((Back::Delete(nothing), ..)) => match *nothing {},
             }
         }
-        out.put(on, cx);
+        on.put(out, cx);
         count(cx, counts);
     }
 }
@@ -136,10 +148,10 @@ struct HandleOrRetry<T, U, H> {
 
 impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U, H> {
     type In = Inlet<T>;
-    type Out = (Outlet<T>, Outlet<U>);
+    type Out = (Onward<T>, Outlet<U>);
 
     fn process(&mut self, batch: Batch<T>, (out, retry): &mut Self::Out, cx: &mut Cx<'_>) {
-        let mut on = Batch::with_capacity(batch.len());
+        let mut on = Obeyed::new(batch.len());
         let mut back = Batch::default();
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let rounds = tag.rounds_at(self.feedback);
@@ -147,7 +159,7 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
         });
         let mut counts = VerdictCounts::default();
         for (value, tag, verdict) in judged {
-            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, cx) else {
+            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, out, cx) else {
                 continue;
             };
             let Back::Retry(again) = to else {
@@ -166,13 +178,39 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
             }
         }
         retry.put(back, cx);
-        out.put(on, cx);
+        on.put(out, cx);
         count(cx, counts);
     }
 }
 
 /// Why a record is a fault whose verdict is about something else.
 pub(crate) const NOT_AN_ANCESTOR: &str = "the verdict names an ancestor that the record was not made of; take it from the ancestors that come with the record";
+
+/// Why a record is a fault that a person was to be asked about.
+const NOBODY_TO_ASK: &str = "there is no desk to ask at; put `.escalate_to(name)` behind the handler";
+
+/// What verdicts make go on.
+pub(crate) struct Obeyed<T> {
+    on: Batch<T>,
+    ask: Batch<Asked<T>>,
+}
+
+impl<T: Data> Obeyed<T> {
+    pub fn new(judged: usize) -> Self {
+        Self { on: Batch::with_capacity(judged), ask: Batch::default() }
+    }
+
+    /// Lets a record go on as it is.
+    pub fn push(&mut self, value: T, tag: Tag) {
+        self.on.push(value, tag);
+    }
+
+    /// Sends all of it on.
+    pub fn put(self, out: &mut Onward<T>, cx: &mut Cx<'_>) {
+        out.ask.put(self.ask, cx);
+        out.on.put(self.on, cx);
+    }
+}
 
 /// What a handler sends back to where records may be revised.
 pub(crate) enum Back<R> {
@@ -187,8 +225,9 @@ pub(crate) fn obey<T: Data, R>(
     value: T,
     tag: Tag,
     verdict: Verdict<T, R>,
-    on: &mut Batch<T>,
+    Obeyed { on, ask }: &mut Obeyed<T>,
     counts: &mut VerdictCounts,
+    out: &Onward<T>,
     cx: &mut Cx<'_>,
 ) -> Option<(Back<R>, T, Tag)> {
     counts.judged += 1;
@@ -217,6 +256,11 @@ pub(crate) fn obey<T: Data, R>(
             counts.dropped += 1;
             cx.end(&tag, Fate::Dropped);
         }
+        Verdict::Escalate(question) if out.ask.is_led() => {
+            counts.escalated += 1;
+            ask.push(Asked { value, question }, tag);
+        }
+        Verdict::Escalate(_) => cx.fault(&tag, FaultKind::Error, NOBODY_TO_ASK, Some(&value)),
         Verdict::Retry(again) => return Some((Back::Retry(again), value, tag)),
         Verdict::Revise(ancestor, again) => return Some((Back::Revise(ancestor, again), value, tag)),
         Verdict::Append(ancestor, added) => return Some((Back::Append(ancestor, added), value, tag)),
@@ -243,6 +287,7 @@ pub(crate) fn count(cx: &Cx<'_>, new: VerdictCounts) {
         all.split += new.split;
         all.rejected += new.rejected;
         all.dropped += new.dropped;
+        all.escalated += new.escalated;
         all.abstained += new.abstained;
     });
 }

@@ -15,7 +15,8 @@ use eddyline_runtime::{
 
 use crate::{
     alternatives::{Ask, Tried, none_left},
-    handle::{Back, NOT_AN_ANCESTOR, count, obey},
+    escalate::Onward,
+    handle::{Back, NOT_AN_ANCESTOR, Obeyed, count, obey, onward},
     rows,
     stream::{Stream, WayBack, named_spec},
 };
@@ -97,7 +98,7 @@ impl<T: Data> Stream<T> {
         let place = Place::here();
         let node = graph.add(spec);
         let input = self.lead_to(node);
-        let output = graph.output(node, "", false);
+        let (stream, on, ask) = onward(&graph, node);
         if keys.each().is_empty() {
             graph.error(
                 Some(node),
@@ -117,13 +118,12 @@ impl<T: Data> Stream<T> {
             steps.push(Step { id: key.id, count: key.count, name: key.name.clone() });
             ways.push(way);
         }
-        let out = output.clone();
         graph.build_with(node, move |_| {
             let ways = ways.iter().map(|way| way.outlet()).collect::<Vec<_>>();
             let op = HandleOrNext { handler, steps, types: Default::default() };
-            (op, input.inlet(), (out.outlet(), ways))
+            (op, input.inlet(), (Onward::new(&on, &ask), ways))
         });
-        Stream { graph, port: output }
+        stream
     }
 }
 
@@ -162,10 +162,10 @@ fn whom(steps: &[Step], tag: &Tag) -> Option<Whom> {
 
 impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<T, H> {
     type In = Inlet<T>;
-    type Out = (Outlet<T>, Vec<Outlet<Ask>>);
+    type Out = (Onward<T>, Vec<Outlet<Ask>>);
 
     fn process(&mut self, batch: Batch<T>, (out, ways): &mut Self::Out, cx: &mut Cx<'_>) {
-        let mut on = Batch::with_capacity(batch.len());
+        let mut on = Obeyed::new(batch.len());
         let mut back: Vec<Batch<Ask>> = ways.iter().map(|_| Batch::default()).collect();
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let whom = whom(&self.steps, tag);
@@ -175,7 +175,7 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
         });
         let mut counts = VerdictCounts::default();
         for (value, tag, (verdict, whom)) in judged {
-            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, cx) else {
+            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, out, cx) else {
                 continue;
             };
             let Back::Retry(NextAlternative) = to else {
@@ -199,7 +199,7 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
         for (way, asks) in ways.iter_mut().zip(back) {
             way.put(asks, cx);
         }
-        out.put(on, cx);
+        on.put(out, cx);
         count(cx, counts);
     }
 }

@@ -135,7 +135,7 @@ impl<T: Data> Stream<T> {
                 IntervalJoin { within, key, other_key, kind, asks, left: left_rows, right: right_rows };
             (join, Two::new(left.inlet(), right.inlet()), out.outlet())
         });
-        Stream { graph, port: output }
+        Stream::new(graph, output)
     }
 }
 

@@ -70,7 +70,7 @@ impl<T: Data> Stream<T> {
             let join = Join { within, key, other_key, left: Parked::new(), right: Parked::new() };
             (join, Two::new(left.inlet(), right.inlet()), out.outlet())
         });
-        Stream { graph, port: output }
+        Stream::new(graph, output)
     }
 }
 

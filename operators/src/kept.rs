@@ -19,8 +19,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    escalate::Onward,
     feedback::Rounds,
-    handle::{Back, NOT_AN_ANCESTOR, count, obey},
+    handle::{Back, NOT_AN_ANCESTOR, Obeyed, count, obey, onward},
     rows,
     stream::{GraphHandle, Stream, WayBack, named_spec},
 };
@@ -148,7 +149,7 @@ impl<T: Data> Stream<T> {
             (Keep { id, values: kept }, ways_in, out.outlet())
         });
         (
-            Stream { graph: graph.clone(), port: output },
+            Stream::new(graph.clone(), output),
             Kept { graph, input: back, id, name: name.to_owned(), rounds, values },
         )
     }
@@ -192,18 +193,17 @@ impl<T: Data> Stream<T> {
         let place = Place::here();
         let node = graph.add(spec);
         let input = self.lead_to(node);
-        let output = graph.output(node, "", false);
+        let (stream, on, ask) = onward(&graph, node);
         let to = WayBack { graph: &kept.graph, input: &kept.input, id: kept.id };
         let what = format!("what `{}` keeps belongs", kept.name);
         let advice = "keep values of a stream of the same `Workflow`";
         let back = graph.lead_back(node, place, "revise", &to, what, advice);
-        let out = output.clone();
         let (id, limit, values) = (kept.id, kept.rounds.limit(), kept.values.clone());
         graph.build_with(node, move |_| {
             let op = HandleKept { judge, point: id, limit, values, types: Default::default() };
-            (op, input.inlet(), (out.outlet(), back.outlet()))
+            (op, input.inlet(), (Onward::new(&on, &ask), back.outlet()))
         });
-        Stream { graph, port: output }
+        stream
     }
 }
 
@@ -309,10 +309,10 @@ where
     J: FnMut(&T, &Ancestors<A>) -> Verdict<T, A> + Send + 'static,
 {
     type In = Inlet<T>;
-    type Out = (Outlet<T>, Outlet<Correction<A>>);
+    type Out = (Onward<T>, Outlet<Correction<A>>);
 
     fn process(&mut self, batch: Batch<T>, (out, back): &mut Self::Out, cx: &mut Cx<'_>) {
-        let mut on = Batch::with_capacity(batch.len());
+        let mut on = Obeyed::new(batch.len());
         let mut corrections = Batch::default();
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let rounds = tag.rounds_at(self.point);
@@ -321,7 +321,7 @@ where
         });
         let mut counts = VerdictCounts::default();
         for (value, tag, verdict) in judged {
-            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, cx) else {
+            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, out, cx) else {
                 continue;
             };
             let (named, correction) = match to {
@@ -373,7 +373,7 @@ where
             }
         }
         back.put(corrections, cx);
-        out.put(on, cx);
+        on.put(out, cx);
         count(cx, counts);
     }
 }

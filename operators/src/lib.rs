@@ -33,6 +33,7 @@
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
 //! | see what may still be taken back, and where that is waited for | [`Workflow::auxiliary`] |
 //! | revise, delete or add to what a record was made of | [`Stream::keep`], [`Stream::handle_kept`], [`Ancestors`] |
+//! | ask a person | [`Stream::escalate_to`], [`Question`], [`Desk`] |
 //! | try a step in several ways | [`Stream::alternatives`], [`Stream::model_cascade`], [`Stream::handle_or_next`] |
 //! | go round until something is done | [`Stream::iterate`] |
 //! | read the results | [`Report`], [`Output`] |
@@ -51,6 +52,8 @@ mod batch;
 mod cascade;
 mod changes;
 mod csv_rows;
+mod desk;
+mod escalate;
 mod feedback;
 mod filter;
 mod flat_map;
@@ -87,7 +90,8 @@ mod window;
 mod workflow;
 
 pub use eddyline_handlers::{
-    Ancestor, Ancestors, Handler, NextAlternative, NoLoop, Seen, Verdict, by, check_digit, testing,
+    Ancestor, Ancestors, Answer, Handler, NextAlternative, NoLoop, Question, Seen, Verdict, by, check_digit,
+    testing,
 };
 pub use eddyline_planner::Plan;
 pub use eddyline_runtime as runtime;
@@ -98,6 +102,7 @@ pub use eddyline_runtime::{
     graph::{BuildError, BuildErrors},
     image::Image,
     observer::{Observer, Unwatched},
+    people::AnswerError,
     run::RunError,
     tensor::Tensor,
 };
@@ -107,6 +112,7 @@ pub use eddyline_web_ui as web_ui;
 pub use alternatives::{Alternatives, Tried};
 pub use auxiliary::{Auxiliary, AuxiliaryEdge, Delta};
 pub use changes::Change;
+pub use desk::{Desk, OpenQuestion};
 pub use feedback::{Feedback, Rounds};
 pub use gather::{Child, Children};
 pub use group_by::Group;
@@ -125,9 +131,9 @@ pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
     pub use crate::{
-        Ancestors, Children, Data, Fate, Fault, Feedback, Gather, Group, Handler, Image, Kept, Model,
-        NextAlternative, NoLoop, Output, Plan, Report, Rounds, RunError, Seen, Step, Stream, Tensor, Tried,
-        Verdict, Window, Workflow, by,
+        Ancestors, Answer, Children, Data, Desk, Fate, Fault, Feedback, Gather, Group, Handler, Image, Kept,
+        Model, NextAlternative, NoLoop, Output, Plan, Question, Report, Rounds, RunError, Seen, Step, Stream,
+        Tensor, Tried, Verdict, Window, Workflow, by,
     };
     pub use std::time::Duration;
 }

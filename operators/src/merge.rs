@@ -38,7 +38,7 @@ impl<T: Data> Stream<T> {
         let output = graph.output(node, "", false);
         let out = output.clone();
         graph.build_with(node, move |_| (Through(Default::default()), input.inlet(), out.outlet()));
-        Stream { graph, port: output }
+        Stream::new(graph, output)
     }
 }
 

@@ -58,7 +58,7 @@ impl<T: Data> Stream<T> {
             };
             (op, input.inlet(), out.outlet())
         });
-        Stream { graph, port: output }
+        Stream::new(graph, output)
     }
 }
 

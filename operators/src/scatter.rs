@@ -75,7 +75,7 @@ impl<T: Data> Stream<T> {
             (scatter, input.inlet(), (to_children.outlet(), parents.outlet()))
         });
         let gather = Gather { graph: graph.clone(), node: gather, parents: parents_in, scope };
-        (Stream { graph, port: children }, gather)
+        (Stream::new(graph, children), gather)
     }
 }
 

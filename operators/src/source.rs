@@ -190,7 +190,7 @@ impl Workflow {
             let source = Source { feed: feed(start), times: out.take_times(), seq: 0 };
             (source, (), out.outlet())
         });
-        Stream { graph, port: output }
+        Stream::new(graph, output)
     }
 }
 

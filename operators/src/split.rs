@@ -37,7 +37,7 @@ impl<T: Data> Stream<T> {
             let split = Split { f, types: Default::default() };
             (split, input.inlet(), (to_yes.outlet(), to_no.outlet()))
         });
-        (Stream { graph: graph.clone(), port: yes }, Stream { graph, port: no })
+        (Stream::new(graph.clone(), yes), Stream::new(graph, no))
     }
 }
 

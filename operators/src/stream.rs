@@ -9,6 +9,8 @@ use eddyline_runtime::{
     view::Role,
 };
 
+use crate::escalate::Asked;
+
 /// A stream of records with values of type `T`.
 ///
 /// Every method consumes it and gives what comes after. To use the same records twice, `.clone()` it: every clone gets every
@@ -18,6 +20,8 @@ use eddyline_runtime::{
 pub struct Stream<T> {
     pub(crate) graph: GraphHandle,
     pub(crate) port: Port<T>,
+    /// Behind a handler: its way to a desk.
+    pub(crate) asks: Option<Port<Asked<T>>>,
 }
 
 /// A graph, without a wall of text where a stream is printed.
@@ -69,7 +73,7 @@ impl std::ops::Deref for GraphHandle {
 
 impl<T> Clone for Stream<T> {
     fn clone(&self) -> Self {
-        Self { graph: self.graph.clone(), port: self.port.clone() }
+        Self { graph: self.graph.clone(), port: self.port.clone(), asks: self.asks.clone() }
     }
 }
 
@@ -83,6 +87,13 @@ pub(crate) fn spec(kind: &'static str, role: Role) -> NodeSpec {
 #[track_caller]
 pub(crate) fn named_spec(kind: &'static str, role: Role, name: &str) -> NodeSpec {
     NodeSpec { kind, role, name: Some(name.to_owned()), place: Place::here(), notes: Vec::new() }
+}
+
+impl<T> Stream<T> {
+    /// What leaves by this port.
+    pub(crate) fn new(graph: GraphHandle, port: Port<T>) -> Self {
+        Self { graph, port, asks: None }
+    }
 }
 
 impl<T: Data> Stream<T> {
@@ -123,7 +134,7 @@ impl<T: Data> Stream<T> {
         let output = self.graph.output(node, "", false);
         let out = output.clone();
         self.graph.build_with(node, move |start| (make(start), input.inlet(), out.outlet()));
-        Stream { graph: self.graph, port: output }
+        Stream::new(self.graph, output)
     }
 
     /// Leads the stream to an input of `node`.

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Fate {
     /// Reached a sink.
     Emitted,
+    /// Somebody was asked what is to become of it: it went on from there as a new source record.
+    Escalated,
     /// Put into quarantine by a handler's verdict.
     Rejected,
     /// Put into quarantine because code or a model failed on it.
@@ -32,8 +34,9 @@ pub enum Fate {
 
 impl Fate {
     /// All fates, best first.
-    pub const ALL: [Fate; 8] = [
+    pub const ALL: [Fate; 9] = [
         Fate::Emitted,
+        Fate::Escalated,
         Fate::Rejected,
         Fate::Failed,
         Fate::Dropped,
@@ -56,6 +59,7 @@ impl Fate {
     pub fn name(self) -> &'static str {
         match self {
             Fate::Emitted => "emitted",
+            Fate::Escalated => "escalated",
             Fate::Absorbed => "absorbed",
             Fate::Rejected => "rejected",
             Fate::Failed => "failed",

@@ -23,6 +23,7 @@ use crate::{
     loops::{Attention, Loop},
     node::{AnyNode, Node},
     operator::{Meters, NodeCore, Operator},
+    people::Questions,
     ports::Port,
     record::FeedbackId,
     regions::{self, Crossing, Regions},
@@ -187,10 +188,12 @@ pub(crate) struct Inner {
     pub edges: Vec<Arc<dyn AnyEdge>>,
     feedbacks: Vec<Feedback>,
     /// Scatter and gather.
-    scopes: Vec<(u32, u32)>,
+    pub scopes: Vec<(u32, u32)>,
     /// Who is told what can still come.
     pub asks: Vec<Ask>,
     models: Vec<ServedModel>,
+    /// Where people are asked, with the node.
+    pub desks: Vec<(u32, Arc<dyn Questions>)>,
     /// Whether a task outside of the graph brings records or answers.
     fed_by_tasks: bool,
     errors: Vec<BuildError>,
@@ -433,6 +436,7 @@ impl Graph {
                 "what comes round again has no place in an order: put it behind the loop",
             );
         }
+        errors.extend(inner.check_desks());
         errors.extend(inner.check_times());
         if !inner.nodes.iter().any(|def| def.spec.role == Role::Source) {
             errors.push(BuildError {
@@ -534,11 +538,15 @@ impl Graph {
                 nodes.push((core, def.spec.role, build(start)));
             }
         }
-        let sources = nodes.iter().filter(|(_, role, _)| *role == Role::Source);
+        let sources = nodes.iter().filter(|(_, role, _)| matches!(role, Role::Source | Role::Desk));
         let sources =
             sources.map(|(core, _, _)| (core.id, Arc::clone(&core.waker), core.regions.targets.clone()));
         let targets = inner.asks.iter().map(|ask| Arc::clone(&inner.nodes[ask.node() as usize].attention));
         let board = Board::new(targets.collect(), sources.collect::<Vec<_>>(), options.open_epochs);
+        for (desk, _) in &inner.desks {
+            // An answer may come any time, and nobody waits for it.
+            board.raise_watermark(*desk, i64::MAX);
+        }
         let waits_for_outside = !inner.models.is_empty() || inner.fed_by_tasks;
         Built { nodes, edges, loops, board, waits_for_outside }
     }
@@ -557,7 +565,7 @@ pub(crate) struct Built {
 
 impl Inner {
     /// The feedback points of the loop that a node is in.
-    fn loop_around(&self, node: u32) -> Option<String> {
+    pub fn loop_around(&self, node: u32) -> Option<String> {
         let component = self.components().into_iter().find(|members| members.contains(&node))?;
         let inside = |f: &&Feedback| f.has_key && component.contains(&f.node);
         let names: Vec<String> =

@@ -10,6 +10,7 @@
 //! | what may still come | [`epochs`] (completion, order), [`times`] (event time) |
 //! | how records change | [`origin`] (versions, withdrawals, finality), [`at_rest`] (rows that are told) |
 //! | how records end | [`fate`], [`fault`], [`guard`] |
+//! | what people are asked | [`people`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
 //! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
 //! | who looks at it | [`observer`], [`view`] |
@@ -42,6 +43,7 @@ mod node;
 pub mod observer;
 pub mod operator;
 pub mod origin;
+pub mod people;
 mod points;
 pub mod ports;
 pub mod record;

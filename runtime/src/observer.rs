@@ -4,7 +4,10 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use thiserror::Error;
 
-use crate::view::{GraphView, Snapshot};
+use crate::{
+    people::{AnswerError, QuestionView},
+    view::{GraphView, Snapshot},
+};
 
 /// A boxed future, as an object-safe trait needs it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -30,6 +33,14 @@ pub trait Watch: Send + Sync + 'static {
     /// # Errors
     /// The run is not running, or has no such operator.
     fn resume(&self, part: Part) -> Result<(), SteerError>;
+    /// The questions that wait for people: of each desk the oldest first, at most `most` in all.
+    fn questions(&self, most: usize) -> Vec<QuestionView>;
+    /// Answers a question: the node of the desk, its number there, and the answer as
+    /// [`Questions::answer`](crate::people::Questions::answer) wants it.
+    ///
+    /// # Errors
+    /// It does not wait for an answer, or this is none.
+    fn answer(&self, node: u32, number: u64, answer: serde_json::Value) -> Result<(), AnswerError>;
 }
 
 /// What is to pause or to go on.

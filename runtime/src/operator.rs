@@ -26,7 +26,7 @@ use crate::{
     regions::{Crossing, Regions},
     scope::{Family, Membership, Scope},
     shared::Shared,
-    view::{ModelCounts, VerdictCounts},
+    view::{ModelCounts, PeopleCounts, VerdictCounts},
     waker::Waker,
 };
 
@@ -160,6 +160,8 @@ pub struct Meters {
     pub verdicts: parking_lot::Mutex<Option<VerdictCounts>>,
     /// Kept by models.
     pub model: parking_lot::Mutex<Option<ModelCounts>>,
+    /// Kept where people are asked.
+    pub people: parking_lot::Mutex<Option<PeopleCounts>>,
 }
 
 /// What an operator may do beside sending records on: end them, make them, ask for the time.
@@ -294,6 +296,15 @@ impl Cx<'_> {
         }
     }
 
+    /// Nobody waits any more for what this record may yet come to: what is made of it enters anew. It has to be outside of
+    /// every loop and scope.
+    pub fn leave_epochs(&mut self, tag: &mut Tag) {
+        if let Some(trail) = tag.trail.as_deref().filter(|trail| !trail.epochs.is_empty()) {
+            self.count_epochs(trail, &self.node.regions.targets, Moves::Less);
+            tag.trail_mut().epochs.clear();
+        }
+    }
+
     /// A record has arrived at the operator that asked for completion under this number.
     pub fn arrive_at(&mut self, target: u32, tag: &Tag) {
         self.wait_at(&[target], tag, Moves::Arrives, Moves::Parks);
@@ -344,6 +355,12 @@ impl Cx<'_> {
     #[doc(hidden)]
     pub fn waits_for_finality(&self) -> bool {
         self.shared.rules.sinks_wait
+    }
+
+    /// Whether an answer is to wait until nothing can withdraw its question.
+    #[doc(hidden)]
+    pub fn answers_wait(&self) -> bool {
+        self.shared.rules.answers_wait
     }
 
     /// Has this operator told, through [`Operator::notice`], of what becomes of a record that it holds. One that says
@@ -540,6 +557,11 @@ impl Cx<'_> {
     /// Changes the model's counts.
     pub fn count_model(&self, change: impl FnOnce(&mut ModelCounts)) {
         change(self.node.meters.model.lock().get_or_insert_default());
+    }
+
+    /// Changes the counts of a desk.
+    pub fn count_people(&self, change: impl FnOnce(&mut PeopleCounts)) {
+        change(self.node.meters.people.lock().get_or_insert_default());
     }
 }
 

@@ -39,6 +39,11 @@ impl<T> Port<T> {
         self.node
     }
 
+    /// Whether it leads somewhere so far.
+    pub fn is_led(&self) -> bool {
+        !self.edges.lock().is_empty()
+    }
+
     /// How the records that leave here tell their times, if somebody said; asked once, when the graph is whole.
     pub fn take_times(&self) -> Option<Timestamps<T>> {
         self.times.lock().take()
@@ -272,6 +277,11 @@ struct Way<T> {
 }
 
 impl<T: Data> Outlet<T> {
+    /// Whether it leads somewhere. One that does not takes no records.
+    pub fn is_led(&self) -> bool {
+        !self.ways.is_empty()
+    }
+
     /// Puts records out. They are sent at the end of the step.
     pub fn put(&mut self, batch: Batch<T>, cx: &mut Cx<'_>) {
         if batch.is_empty() {

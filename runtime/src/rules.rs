@@ -32,6 +32,8 @@ pub struct Rules {
     pub records_hold_time: bool,
     /// A join forgets a row by what may still come to its other side, and not by what may come to the row's own.
     pub joins_look_across: bool,
+    /// An answer goes on only when nothing can withdraw its question any more.
+    pub answers_wait: bool,
 }
 
 impl Default for Rules {
@@ -51,6 +53,7 @@ impl Default for Rules {
             lowest_epochs_are_held: true,
             records_hold_time: true,
             joins_look_across: true,
+            answers_wait: true,
         }
     }
 }

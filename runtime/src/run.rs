@@ -28,6 +28,7 @@ use crate::{
     loops::{DEFAULT_PERMITS, Loop},
     observer::{Ending, Observer, ObserverError, Part, SteerError, Watch},
     operator::NodeCore,
+    people::{AnswerError, QuestionView},
     rules::Rules,
     schedule::{Schedule, run_seeded},
     serve::Serving,
@@ -367,6 +368,20 @@ impl Watch for Handle {
         }
     }
 
+    fn questions(&self, most: usize) -> Vec<QuestionView> {
+        let mut all = Vec::new();
+        for (_, desk) in self.graph.desks() {
+            all.extend(desk.open(most - all.len()));
+        }
+        all
+    }
+
+    fn answer(&self, node: u32, number: u64, answer: serde_json::Value) -> Result<(), AnswerError> {
+        let desk = self.graph.desks().into_iter().find(|(desk, _)| *desk == node);
+        let (_, desk) = desk.ok_or(AnswerError::NoSuchDesk(node))?;
+        desk.answer(number, answer)
+    }
+
     fn pause(&self, part: Part) -> Result<(), SteerError> {
         self.put_on_hold(part, true)
     }
@@ -520,6 +535,7 @@ fn node_snapshot(slot: &NodeSlot) -> NodeSnapshot {
         paused: slot.is_paused(),
         verdicts: *slot.core.meters.verdicts.lock(),
         model: slot.core.meters.model.lock().clone(),
+        people: *slot.core.meters.people.lock(),
     }
 }
 

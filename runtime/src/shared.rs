@@ -56,7 +56,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// For a run of this graph.
     pub fn new(clock: Clock, rules: Rules, schedule: Schedule, built: &mut Built) -> Arc<Self> {
-        let sources = built.nodes.iter().filter(|(_, role, _)| *role == Role::Source);
+        let sources = built.nodes.iter().filter(|(_, role, _)| matches!(role, Role::Source | Role::Desk));
         let sources = sources.map(|(core, _, _)| (core.id, Arc::clone(&core.name))).collect();
         Arc::new(Self {
             clock,

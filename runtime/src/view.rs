@@ -35,6 +35,8 @@ pub enum Role {
     Model,
     /// Judges records.
     Handler,
+    /// Where people are asked; their answers come in from outside.
+    Desk,
     /// The point where a back edge re-enters.
     Feedback,
     /// Where records leave.
@@ -195,6 +197,9 @@ pub struct NodeSnapshot {
     /// Present for models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelCounts>,
+    /// Present where people are asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<PeopleCounts>,
 }
 
 /// What a handler has said so far.
@@ -222,8 +227,23 @@ pub struct VerdictCounts {
     pub rejected: u64,
     /// Thrown away.
     pub dropped: u64,
+    /// Left to a person.
+    pub escalated: u64,
     /// Left to the next handler.
     pub abstained: u64,
+}
+
+/// What became of the questions at a desk. What is asked and none of the others waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PeopleCounts {
+    /// Questions asked.
+    pub asked: u64,
+    /// Those that were answered, and whose record went on or ended by it.
+    pub answered: u64,
+    /// Those that nobody answered in time, or that were more than may wait.
+    pub expired: u64,
+    /// Those whose record was withdrawn.
+    pub withdrawn: u64,
 }
 
 /// What a model operator has done so far.

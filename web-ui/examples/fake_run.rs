@@ -16,6 +16,7 @@ use std::{
 use eddyline_runtime::{
     clock::Clock,
     observer::{Ending, Observer, Part, SteerError, Watch},
+    people::{AnswerError, QuestionView},
     view::{
         BalanceView, Balances, DeviceView, EdgeSnapshot, EdgeView, FaultView, FaultsView, GraphView,
         LoopSnapshot, ModelCounts, NodeSnapshot, NodeView, ProblemView, ReasonView, ReservationView, Role,
@@ -163,6 +164,14 @@ impl Watch for Feed {
         }
     }
 
+    fn questions(&self, _most: usize) -> Vec<QuestionView> {
+        Vec::new()
+    }
+
+    fn answer(&self, node: u32, _number: u64, _answer: serde_json::Value) -> Result<(), AnswerError> {
+        Err(AnswerError::NoSuchDesk(node))
+    }
+
     fn drain(&self) {
         let _ = self.drained_at.compare_exchange(0, self.clock.now_us(), Relaxed, Relaxed);
     }
@@ -231,6 +240,7 @@ fn nodes(edges: &[EdgeSnapshot], seconds: f64, over: bool) -> Vec<NodeSnapshot> 
                 waiting: if over { 0 } else { (40.0 * wave(seconds, id)) as u64 },
                 launches: records_in / 24,
             }),
+            people: None,
         }
     };
     (0..NODES.len()).map(node).collect()

@@ -11,6 +11,7 @@ use std::{
 
 use eddyline_runtime::{
     observer::{Ending, Observer, Part, SteerError, Watch},
+    people::{AnswerError, QuestionView},
     view::{Balances, FaultsView, GraphView, ProblemView, RunState, Snapshot},
 };
 use eddyline_web_ui::{Page, on};
@@ -56,6 +57,14 @@ impl Watch for MadeUp {
             hints: Vec::new(),
             stalls: 0,
         }
+    }
+
+    fn questions(&self, _most: usize) -> Vec<QuestionView> {
+        Vec::new()
+    }
+
+    fn answer(&self, node: u32, _number: u64, _answer: serde_json::Value) -> Result<(), AnswerError> {
+        Err(AnswerError::NoSuchDesk(node))
     }
 
     fn drain(&self) {

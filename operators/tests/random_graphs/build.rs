@@ -14,8 +14,8 @@ pub enum Step {
     Filter(Author),
     FlatMap(Author),
     Feedback(usize),
-    /// With the feedback and its rounds.
-    Judge(Author, Option<(usize, u32)>),
+    /// With the feedback and its rounds, and whether a person may be asked.
+    Judge(Author, Option<(usize, u32)>, bool),
     /// The same where values are kept.
     Revise(Author, (usize, u32)),
     /// A step with alternatives; its number among the points.
@@ -53,6 +53,8 @@ pub struct Sequential {
     pub second: Option<usize>,
     /// Where a node's ways out lead to (`Split` has two): node and side (`Join` has two).
     pub ways: HashMap<(usize, usize), Vec<(usize, usize)>>,
+    /// Whether people are asked: their answers are in no order.
+    pub asks: bool,
     /// By gather, whether each node is between it and its scatter.
     regions: HashMap<usize, Vec<bool>>,
 }
@@ -86,7 +88,7 @@ impl Sequential {
         let mut edges: Vec<(usize, usize)> =
             self.ways.iter().flat_map(|((from, _), to)| to.iter().map(|(to, _)| (*from, *to))).collect();
         for (node, step) in self.steps.iter().enumerate() {
-            if let Step::Judge(_, Some((number, _))) | Step::Revise(_, (number, _)) = step {
+            if let Step::Judge(_, Some((number, _)), _) | Step::Revise(_, (number, _)) = step {
                 edges.push((node, point(*number)));
             }
             if let Step::Next(_, keys) = step {
@@ -234,18 +236,34 @@ impl Builder<'_> {
     fn judge(&mut self, salt: u64, key: Option<Key>, Line { stream, from }: Line) -> Line {
         let (a, name) = (self.author(salt), self.name("judge"));
         let back = key.as_ref().map(|key| (key.number, key.rounds));
+        // Nothing behind it leads back to before it, or to a gather: of the loops only its own is open.
+        let others = self.loops.len() + self.held.len() + self.ways.len() + self.depth;
+        let alone = others == 0 && self.keys.iter().all(Option::is_none);
+        // What is answered may be late for a window, which is up to the schedule.
+        let asks = salt.is_multiple_of(2) && alone && !(self.exact && self.lateness.is_some());
+        self.model.asks |= asks;
         let stream = match key {
-            Some(key) => stream.handle_or_retry(&name, key.feedback, move |x| or_panic(a.verdict(*x, true))),
-            None => stream.handle(&name, move |x| match or_panic(a.verdict(*x, false)) {
+            Some(key) => {
+                stream.handle_or_retry(&name, key.feedback, move |x| or_panic(a.verdict(*x, true, asks)))
+            }
+            None => stream.handle(&name, move |x| match or_panic(a.verdict(*x, false, asks)) {
                 Verdict::Pass => Verdict::Pass,
                 Verdict::Replace(x) => Verdict::Replace(x),
                 Verdict::Split(all) => Verdict::Split(all),
                 Verdict::Reject(why) => Verdict::Reject(why),
                 Verdict::Drop(why) => Verdict::Drop(why),
+                Verdict::Escalate(question) => Verdict::Escalate(question),
                 _ => Verdict::Abstain,
             }),
         };
-        Line { stream, from: (self.lead(from, Step::Judge(a, back)), 0) }
+        let stream = if asks {
+            let (stream, clerks) = stream.escalate_to(&self.name("clerks"));
+            clerks.answered_by(move |x, _| x.is_multiple_of(2).then(|| a.answer(*x)));
+            stream
+        } else {
+            stream
+        };
+        Line { stream, from: (self.lead(from, Step::Judge(a, back, asks)), 0) }
     }
 
     fn revise(&mut self, salt: u64, nth: usize, Line { stream, from }: Line) -> Line {
@@ -320,8 +338,8 @@ impl Builder<'_> {
             ways.used = true;
             keys.push(&ways.tried);
         }
-        let stream =
-            stream.handle_or_next(&name, keys.as_slice(), move |x| match or_panic(a.verdict(*x, true)) {
+        let stream = stream.handle_or_next(&name, keys.as_slice(), move |x| {
+            match or_panic(a.verdict(*x, true, false)) {
                 Verdict::Pass => Verdict::Pass,
                 Verdict::Replace(x) => Verdict::Replace(x),
                 Verdict::Retry(_) => Verdict::NextAlternative,
@@ -329,7 +347,8 @@ impl Builder<'_> {
                 Verdict::Reject(why) => Verdict::Reject(why),
                 Verdict::Drop(why) => Verdict::Drop(why),
                 _ => Verdict::Abstain,
-            });
+            }
+        });
         Line { stream, from: (self.lead(from, Step::Next(a, asked)), 0) }
     }
 

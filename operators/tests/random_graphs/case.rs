@@ -227,12 +227,26 @@ impl Author {
         Self { salt: mix(self.salt, u64::from(way) + 77), ..self }
     }
 
-    pub fn verdict(self, x: u64, may_retry: bool) -> Option<Verdict<u64, u64>> {
+    /// What a person says who is asked about this value, if not nobody answers.
+    pub fn answer(self, x: u64) -> Answer<u64> {
+        match mix(x, self.salt + 5) % 8 {
+            0 => Answer::Pass,
+            1 => Answer::reject("rejected"),
+            2 => Answer::drop("dropped"),
+            drawn => Answer::Replace(mix(x, drawn)),
+        }
+    }
+
+    pub fn verdict(self, x: u64, may_retry: bool, may_ask: bool) -> Option<Verdict<u64, u64>> {
         let drawn = self.draw(x)?;
         Some(match drawn % 16 {
             0..5 => Verdict::Pass,
             5..7 => Verdict::Replace(mix(drawn, 1)),
             7..12 if may_retry => Verdict::Retry(mix(drawn, 2)),
+            // Half of them are answered, the others' time is over at once.
+            10..12 | 15 if may_ask => {
+                Verdict::Escalate(Question::new("what is it?", Duration::ZERO, self.answer(x)))
+            }
             12 => Verdict::Split((0..drawn / 16 % 3).map(|i| mix(drawn, i)).collect()),
             13 => Verdict::reject("rejected"),
             14 => Verdict::drop("dropped"),

@@ -39,6 +39,8 @@ struct Rec {
 
 /// Roots of the second source are numbered from here.
 const SECOND: usize = 1000;
+/// And those of answers.
+const ANSWERS: usize = 1 << 40;
 
 impl Rec {
     /// The latest place among its roots, whatever their source.
@@ -195,6 +197,7 @@ pub fn evaluate(
         out.sort_unstable();
     }
     if case.ordered
+        && !model.asks
         && let Some(out) = run.ends.out.last_mut()
     {
         run.last.retain(|(sink, _)| sink + 1 == sinks);
@@ -311,7 +314,7 @@ impl Evaluation<'_> {
                     None => self.fault(node, &record, "panic"),
                 }
             }
-            Step::Next(a, keys) => match a.verdict(x, true) {
+            Step::Next(a, keys) => match a.verdict(x, true, false) {
                 Some(Verdict::Retry(_)) => {
                     let left = |&(at, count): &(usize, u32)| {
                         let of_step = record.marks.iter().rev().filter(move |((point, _), _)| *point == at);
@@ -343,7 +346,8 @@ impl Evaluation<'_> {
                 Some(parts) => self.put((node, 0), parts, record, Fate::Filtered),
                 None => self.fault(node, &record, "panic"),
             },
-            Step::Judge(a, back) => match a.verdict(x, back.is_some()) {
+            Step::Judge(a, back, asks) => match a.verdict(x, back.is_some(), asks) {
+                Some(Verdict::Escalate(question)) => self.escalate(node, record, question.otherwise),
                 Some(Verdict::Retry(x)) => {
                     let (point, limit) = back.unwrap();
                     let spent = record.rounds.entry(point).or_default();
@@ -407,6 +411,24 @@ impl Evaluation<'_> {
                 self.end(node, &record, Fate::Absorbed);
             }
         }
+    }
+
+    /// What somebody answers goes on as a root of its own that nothing can withdraw; the oracle sees it in the order of what was
+    /// asked about.
+    fn escalate(&mut self, node: usize, record: Rec, answer: Answer<u64>) {
+        let x = match answer {
+            Answer::Reject(_) => return self.fault(node, &record, "rejected"),
+            Answer::Drop(_) => return self.end(node, &record, Fate::Dropped),
+            Answer::Pass => record.x,
+            Answer::Replace(x) => x,
+        };
+        let id = record.identity(node);
+        let root = ANSWERS + id as usize % ANSWERS;
+        self.best.entry(root).or_insert(Fate::Withdrawn);
+        let (rounds, scopes, marks, path) = Default::default();
+        let answered = Rec { x, id, roots: [root].into(), rounds, scopes, marks, path, time: record.time };
+        self.end(node, &record, Fate::Escalated);
+        self.on((node, 0), x, answered);
     }
 
     /// Does what a verdict says that sends nothing back.

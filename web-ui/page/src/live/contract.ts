@@ -1,6 +1,6 @@
 // What the server sends: runtime/src/view.rs, and the number of the run.
 
-export type Role = 'source' | 'operator' | 'model' | 'handler' | 'feedback' | 'sink';
+export type Role = 'source' | 'operator' | 'model' | 'handler' | 'desk' | 'feedback' | 'sink';
 export type RunState = 'starting' | 'running' | 'paused' | 'draining' | 'finished' | 'stopped' | 'failed' | 'refused';
 export type ByFate = Record<string, number>;
 
@@ -21,14 +21,16 @@ export interface Balance { created: number; ended: ByFate; in_flight: number; ho
 export interface VerdictCounts {
   judged: number; passed: number; replaced: number; retried: number;
   revised: number; appended: number; deleted: number; next_alternative: number;
-  split: number; rejected: number; dropped: number; abstained: number;
+  split: number; rejected: number; dropped: number; escalated: number; abstained: number;
 }
 
 export interface ModelCounts { items: number; failed: number; late: number; waiting: number; launches: number }
 
+export interface PeopleCounts { asked: number; answered: number; expired: number; withdrawn: number }
+
 export interface NodeNow {
   records_in: number; records_out: number; ended: ByFate; parked: number; overflow: number; busy_us: number;
-  blocked: boolean; done: boolean; paused: boolean; verdicts?: VerdictCounts; model?: ModelCounts;
+  blocked: boolean; done: boolean; paused: boolean; verdicts?: VerdictCounts; model?: ModelCounts; people?: PeopleCounts;
 }
 
 export interface EdgeNow { records: number; queued: number; most: number }

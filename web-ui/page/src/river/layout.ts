@@ -13,6 +13,7 @@ const SIZES: Record<Role, [width: number, height: number]> = {
   operator: [92, 70],
   model: [106, 134],
   handler: [136, 104],
+  desk: [110, 88],
   feedback: [102, 88],
   sink: [110, 70],
 };
