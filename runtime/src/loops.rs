@@ -40,6 +40,8 @@ struct State {
     used: usize,
     /// Per member: records that wait for a permit.
     overflow: Vec<usize>,
+    /// Most that waited at once, over all members.
+    most_overflow: usize,
     /// Per member: records in its state, without permits, that a flush lets go of.
     parked: Vec<usize>,
     /// Per member: records in its state, without permits, that go on by themselves.
@@ -87,6 +89,7 @@ impl Loop {
         let state = State {
             used: 0,
             overflow: vec![0; n],
+            most_overflow: 0,
             parked: vec![0; n],
             waiting_for_others: vec![0; n],
             notices: vec![0; n],
@@ -112,7 +115,8 @@ impl Loop {
     pub(crate) fn admit(&self, member: usize, want: usize) -> usize {
         let mut state = self.state.lock();
         let free = self.permits - state.used;
-        let granted = if state.overflow.iter().any(|&n| n > 0) { 0 } else { want.min(free) };
+        let behind_others = self.rules.overflow_comes_first && state.overflow.iter().any(|&n| n > 0);
+        let granted = if behind_others { 0 } else { want.min(free) };
         if granted == 0 && !state.waiting.contains(&member) {
             state.waiting.push(member);
         }
@@ -144,6 +148,10 @@ impl Loop {
         {
             let mut state = self.state.lock();
             state.used -= change.released;
+            if change.overflow > state.overflow[member] {
+                let others = state.overflow.iter().sum::<usize>() - state.overflow[member];
+                state.most_overflow = state.most_overflow.max(others + change.overflow);
+            }
             state.overflow[member] = change.overflow;
             state.parked[member] = change.parked;
             state.waiting_for_others[member] = change.waiting;
@@ -158,7 +166,7 @@ impl Loop {
                 let starved = (0..state.overflow.len()).filter(|&m| state.overflow[m] > 0);
                 wake.extend(starved);
                 let mut rule = Rule::PermitsWakeOverflow;
-                if wake.is_empty() {
+                if wake.is_empty() || !self.rules.overflow_comes_first {
                     wake.append(&mut state.waiting);
                     rule = Rule::PermitsWakeIngress;
                 }
@@ -197,11 +205,13 @@ impl Loop {
     }
 
     pub(crate) fn snapshot(&self) -> LoopSnapshot {
+        let state = self.state.lock();
         LoopSnapshot {
             nodes: self.members.clone(),
             names: self.names.clone(),
             permits: self.permits as u64,
-            used: self.state.lock().used as u64,
+            used: state.used as u64,
+            overflow_most: state.most_overflow as u64,
         }
     }
 }

@@ -100,7 +100,8 @@ impl<T: Data> Inputs for Inlet<T> {
 
     fn take(&mut self, cx: &mut Cx<'_>) -> Option<Batch<T>> {
         let n = self.lanes.len();
-        let back = self.lanes.iter().take_while(|lane| lane.edge.is_back()).count();
+        let comes_first = |lane: &&Lane<T>| lane.edge.is_back() && cx.shared.rules.back_edges_come_first;
+        let back = self.lanes.iter().take_while(comes_first).count();
         let forward = n - back;
         let turn = self.turn;
         let order = (0..back).chain((0..forward).map(|i| back + (turn + i) % forward));
@@ -223,7 +224,7 @@ impl<A: Data, B: Data> Inputs for Two<A, B> {
     type Batch = Side<A, B>;
 
     fn take(&mut self, cx: &mut Cx<'_>) -> Option<Side<A, B>> {
-        self.right_first ^= self.in_turns;
+        self.right_first ^= self.in_turns || !cx.shared.rules.back_edges_come_first;
         if self.right_first {
             let right = self.right.take(cx).map(Side::Right);
             right.or_else(|| self.left.take(cx).map(Side::Left))

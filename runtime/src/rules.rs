@@ -34,6 +34,10 @@ pub struct Rules {
     pub joins_look_across: bool,
     /// An answer goes on only when nothing can withdraw its question any more.
     pub answers_wait: bool,
+    /// What comes round a loop is taken in before what is new.
+    pub back_edges_come_first: bool,
+    /// What waits for a permit of a loop gets one before what is new.
+    pub overflow_comes_first: bool,
 }
 
 impl Default for Rules {
@@ -54,6 +58,8 @@ impl Default for Rules {
             records_hold_time: true,
             joins_look_across: true,
             answers_wait: true,
+            back_edges_come_first: true,
+            overflow_comes_first: true,
         }
     }
 }

@@ -283,6 +283,8 @@ pub struct LoopSnapshot {
     pub permits: u64,
     /// Permits held by records inside.
     pub used: u64,
+    /// Most records that waited for a permit inside at once: what operators made of others, beyond what there were permits for.
+    pub overflow_most: u64,
 }
 
 /// Faults so far.

@@ -155,6 +155,7 @@ impl Watch for Feed {
                 names: vec!["look again".into()],
                 permits: 64,
                 used: if over { 0 } else { (40.0 * wave(seconds, 2)) as u64 },
+                overflow_most: 12,
             }],
             edges,
             faults: faults(seconds),

@@ -34,7 +34,7 @@ export interface NodeNow {
 }
 
 export interface EdgeNow { records: number; queued: number; most: number }
-export interface LoopNow { nodes: number[]; names: string[]; permits: number; used: number }
+export interface LoopNow { nodes: number[]; names: string[]; permits: number; used: number; overflow_most: number }
 export interface Reason { node: number; kind: string; reason: string; first: string; count: number; advice: string }
 export interface Fault { at_us: number; node: number; kind: string; reason: string; record: string; value: unknown }
 
