@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Opens the page in Chromium while account-numbers runs behind it.
+# Opens the page in Chromium while account-numbers runs behind it, and where people are asked, expenses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,29 +9,36 @@ if [ -z "$chromium" ]; then
   exit 1
 fi
 scripts/page.sh
-cargo build -p eddyline-examples --bin account-numbers
+cargo build -p eddyline-examples --bins
 
-log=$(mktemp)
-"${CARGO_TARGET_DIR:-target}/debug/account-numbers" --listen 127.0.0.1:0 >"$log" 2>&1 &
-running=$!
-trap 'kill $running 2>/dev/null || true; wait $running 2>/dev/null || true; rm -f "$log"' EXIT
+logs=$(mktemp -d)
+running=()
+trap 'kill "${running[@]}" 2>/dev/null || true; wait "${running[@]}" 2>/dev/null || true; rm -rf "$logs"' EXIT
 
 fail() {
   echo "$1; it said:" >&2
-  cat "$log" >&2
+  cat "$2" >&2
   exit 1
 }
-url=
-for _ in $(seq 300); do
-  url=$(sed -n 's/^page: \(http:.*\)$/\1/p' "$log")
-  if [ -n "$url" ] && node -e 'fetch(process.argv[1]).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$url/api/graph"; then
-    break
-  fi
-  kill -0 $running 2>/dev/null || fail "account-numbers ended before its page was there"
-  url=
-  sleep 0.2
-done
-[ -n "$url" ] || fail "account-numbers opened no page within a minute"
+# Starts an example, and puts the address of its page into `url`.
+start() {
+  local log=$logs/$1 pid
+  "${CARGO_TARGET_DIR:-target}/debug/$1" --listen 127.0.0.1:0 >"$log" 2>&1 &
+  pid=$!
+  running+=($pid)
+  for _ in $(seq 300); do
+    url=$(sed -n 's/^page: \(http:.*\)$/\1/p' "$log")
+    if [ -n "$url" ] && node -e 'fetch(process.argv[1]).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$url/api/graph"; then
+      return
+    fi
+    kill -0 $pid 2>/dev/null || fail "$1 ended before its page was there" "$log"
+    sleep 0.2
+  done
+  fail "$1 opened no page within a minute" "$log"
+}
+start expenses
+people=$url
+start account-numbers
 
 cd web-ui/page
-EDDYLINE_URL=$url EDDYLINE_CHROMIUM=$chromium npm run test:browser
+EDDYLINE_URL=$url EDDYLINE_PEOPLE_URL=$people EDDYLINE_CHROMIUM=$chromium npm run test:browser

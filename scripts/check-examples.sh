@@ -4,3 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo run -p eddyline-examples --bin account-numbers -- --once
+cargo run -p eddyline-examples --bin expenses -- --once | sed -n 1,4p | diff examples/expenses/expected.txt -

@@ -12,6 +12,7 @@ use eddyline_runtime::{
     waker::Waker,
 };
 use parking_lot::Mutex;
+use serde::Deserialize;
 use tokio::sync::Notify;
 
 /// Where the questions of one handler wait; see [`Stream::escalate_to`](crate::Stream::escalate_to). Clones are the same desk.
@@ -186,6 +187,18 @@ impl<T: Data> Desk<T> {
         answer
     }
 
+    fn candidate(&self, number: u64, nth: usize) -> Result<T, AnswerError> {
+        let state = self.0.state.lock();
+        let open = state.open.get(&number).ok_or(AnswerError::NotOpen(number))?;
+        let all = &open.question.candidates;
+        all.get(nth).cloned().ok_or_else(|| AnswerError::Unreadable {
+            why: format!(
+                "there is no candidate {nth}; they are numbered from 0, and this question has {}",
+                all.len()
+            ),
+        })
+    }
+
     /// Puts a question on the desk, with its answer if that is known.
     pub(crate) fn put(
         &self,
@@ -234,6 +247,17 @@ impl<T: Data> Desk<T> {
     }
 }
 
+/// An answer as it comes from outside: also the place of a candidate, whose value may have been shown cut.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Given<T> {
+    Pass,
+    Replace(T),
+    Reject(String),
+    Drop(String),
+    Choose(usize),
+}
+
 impl<T: Data> Questions for Desk<T> {
     fn open(&self, most: usize) -> Vec<QuestionView> {
         let state = self.0.state.lock();
@@ -252,8 +276,15 @@ impl<T: Data> Questions for Desk<T> {
     }
 
     fn answer(&self, number: u64, answer: serde_json::Value) -> Result<(), AnswerError> {
-        let answer = serde_json::from_value(answer)
-            .map_err(|error| AnswerError::Unreadable { why: error.to_string() })?;
+        let given = serde_json::from_value(answer);
+        let given = given.map_err(|error| AnswerError::Unreadable { why: error.to_string() })?;
+        let answer = match given {
+            Given::Pass => Answer::Pass,
+            Given::Replace(value) => Answer::Replace(value),
+            Given::Reject(reason) => Answer::Reject(reason),
+            Given::Drop(reason) => Answer::Drop(reason),
+            Given::Choose(nth) => Answer::Replace(self.candidate(number, nth)?),
+        };
         Desk::answer(self, number, answer)
     }
 }

@@ -133,7 +133,12 @@ impl fmt::Display for Report {
                     v.rejected,
                     v.dropped
                 )?;
-                for (name, n) in [("revised", v.revised), ("added", v.appended), ("deleted", v.deleted)] {
+                for (name, n) in [
+                    ("revised", v.revised),
+                    ("added", v.appended),
+                    ("deleted", v.deleted),
+                    ("escalated", v.escalated),
+                ] {
                     if n > 0 {
                         write!(f, ", {name} {n}")?;
                     }

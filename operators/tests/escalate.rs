@@ -195,7 +195,9 @@ async fn one_that_drains_does_not_wait_for_people() {
     assert_eq!(views.len(), 3);
     assert_eq!((views[0].number, &*views[0].text, &views[0].value), (0, "what is it?", &0.into()));
     assert_eq!(views[1].candidates, [1, 2].map(serde_json::Value::from));
-    run.answer(views[0].node, 0, serde_json::json!({ "replace": 7 })).unwrap();
+    let error = run.answer(views[0].node, 0, serde_json::json!({ "choose": 2 })).unwrap_err();
+    assert!(error.to_string().contains("this question has 2"), "{error}");
+    run.answer(views[0].node, 0, serde_json::json!({ "choose": 1 })).unwrap();
     let error = run.answer(views[0].node, 1, serde_json::json!({ "replace": "seven" })).unwrap_err();
     assert!(error.to_string().contains("invalid type: string \"seven\", expected u64"), "{error}");
     assert_eq!(run.answer(views[0].node, 0, "pass".into()), Err(AnswerError::NotOpen(0)));
@@ -314,4 +316,54 @@ async fn a_desk_stands_behind_a_handler() {
     first.merge(second).ignore();
     let error = refusal(flow.run().await.unwrap_err());
     assert!(error.contains("put one desk behind each handler"), "{error}");
+}
+
+/// A third is answered, a third nobody looks at until its time is over, and a third is answered as its time ends, while the graph
+/// runs at full speed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_questions_are_answered_ignored_and_expire_while_the_graph_runs() {
+    const RECORDS: u64 = 100_000;
+    let flow = Workflow::new("a thousand");
+    let (numbers, again) = flow.source("numbers", 0..RECORDS).feedback("again", Rounds::at_most(1));
+    let (all, clerks) = numbers
+        .handle_or_retry("check", again, |x| match x % 100 {
+            7 => Verdict::Retry(x + 1),
+            50 => {
+                let within =
+                    [LONG, Duration::from_millis(30), Duration::from_millis(3)][(x / 100 % 3) as usize];
+                Verdict::Escalate(Question::new("well?", within, Answer::drop("nobody knew")))
+            }
+            _ => Verdict::Pass,
+        })
+        .escalate_to("clerks");
+    let all = all.collect();
+    let answering = tokio::spawn(async move {
+        let (mut asked, mut too_late) = (0, 0);
+        while let Some(question) = clerks.next().await {
+            asked += 1;
+            if question.value / 100 % 3 == 1 {
+                continue;
+            }
+            match clerks.answer(question.number, Answer::Replace(question.value + RECORDS)) {
+                Ok(()) => {}
+                Err(AnswerError::NotOpen(_)) => too_late += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        (asked, too_late)
+    });
+    let mut report = flow.run().await.unwrap();
+    let (_, too_late) = answering.await.unwrap();
+    let all = report.take(all);
+    let answers = all.iter().filter(|x| **x >= RECORDS).count() as u64;
+    assert_eq!(all.len() as u64 - answers, RECORDS - 1000);
+    let people = report.snapshot().nodes.iter().find_map(|node| node.people).unwrap();
+    assert_eq!((people.asked, people.withdrawn), (1000, 0));
+    assert_eq!((people.answered, people.expired), (answers, 1000 - answers));
+    assert!(answers <= 667 && too_late <= 333, "{answers} answers, {too_late} too late");
+    let roots = report.roots();
+    assert!(report.is_balanced() && roots.in_flight == 0, "{report}");
+    assert_eq!(roots.created, RECORDS + answers, "{report}");
+    assert_eq!(roots.ended["emitted"], RECORDS - 1000 + answers, "{report}");
+    assert_eq!((roots.ended["escalated"], roots.ended["dropped"]), (answers, 1000 - answers), "{report}");
 }

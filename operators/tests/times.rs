@@ -55,6 +55,23 @@ fn check<R: PartialEq + std::fmt::Debug>((report, got): (Report, R), expected: &
     assert_eq!((report.records().in_flight, report.roots().in_flight), (0, 0), "{which}: {report}");
 }
 
+/// Its rows would wait for what comes of the whole, and the whole for its rows.
+#[tokio::test]
+async fn no_pairs_of_parts_by_time_where_the_whole_can_come_back() {
+    let flow = Workflow::new("parts");
+    let numbers = flow.source("numbers", 0..3_i64).timestamps(|n| *n, Duration::ZERO);
+    let (parts, wholes) = numbers.scatter(|n| vec![*n, -n]);
+    let (kept, again) = parts.clone().keep("kept", Rounds::at_most(1));
+    let pairs = parts.interval_join(kept, Duration::ZERO, |n| *n, |n| *n).named("pairs");
+    let wholes = pairs.map(|(n, _)| n).gather(wholes, |n, _| n).named("wholes");
+    wholes.handle_kept("check", &again, |_, _| Verdict::Pass).ignore();
+    let error = flow.run().await.unwrap_err().to_string();
+    assert!(
+        error.contains("`pairs` pairs parts for `wholes`, and what that makes can come back to it"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn late_records_are_faults_and_the_same_ones_whoever_is_quicker() {
     let times = [-5, 10, 3, 6, 2, 10, 30, 23, 22, 30];

@@ -16,7 +16,7 @@ use crate::{
 pub trait Questions: Send + Sync + 'static {
     /// Those that wait for an answer, oldest first, at most `most`.
     fn open(&self, most: usize) -> Vec<QuestionView>;
-    /// Answers one: `"pass"`, `{"replace": value}`, `{"reject": "why"}` or `{"drop": "why"}`.
+    /// Answers one: `"pass"`, `{"choose": 0}` for a candidate, `{"replace": value}`, `{"reject": "why"}` or `{"drop": "why"}`.
     ///
     /// # Errors
     /// It no longer waits, or this is no answer to it.
@@ -49,9 +49,9 @@ pub enum AnswerError {
     /// It was answered, its time is over, its record was withdrawn, or it was never asked.
     #[error("question {0} does not wait for an answer; look at those that do")]
     NotOpen(u64),
-    /// The answer is not one of the four, or its value is not of the record's type.
+    /// The answer is not one of these, or its value is not of the record's type.
     #[error(
-        "this is no answer: {why}; say \"pass\", {{\"replace\": value}}, {{\"reject\": \"why\"}} or {{\"drop\": \"why\"}}"
+        "this is no answer: {why}; say \"pass\", {{\"choose\": 0}}, {{\"replace\": value}}, {{\"reject\": \"why\"}} or {{\"drop\": \"why\"}}"
     )]
     Unreadable {
         /// What is wrong with it.

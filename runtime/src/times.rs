@@ -217,6 +217,19 @@ impl Inner {
             {
                 report(format!("what `{}` puts out can come back to it", def.name), advice);
             }
+            // Its rows would wait for what comes of the whole, and the whole for its rows.
+            let waits_for_itself = |(scatter, gather): &&(u32, u32)| {
+                leading[*gather as usize]
+                    && regions::between(self.nodes.len(), &ends, *scatter, *gather)[ask.node as usize]
+            };
+            if let Some((_, gather)) = self.scopes.iter().find(waits_for_itself).filter(|_| any_timed) {
+                let gather = &self.nodes[*gather as usize].name;
+                let what = format!(
+                    "`{}` pairs parts for `{gather}`, and what that makes can come back to it",
+                    def.name
+                );
+                report(what, "pair before the scatter or behind the gather, or send back before the gather");
+            }
         }
         errors
     }

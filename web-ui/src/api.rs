@@ -1,12 +1,16 @@
-//! The graph and one snapshot as JSON; asking the run to drain, to stop, to pause and to go on.
+//! The graph, one snapshot and the questions for people as JSON; asking the run to drain, to stop, to pause and to go on; answers.
 
 use axum::{
     Json,
+    body::Bytes,
     extract::{Path, State, rejection::PathRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use eddyline_runtime::observer::{Part, SteerError, Watch};
+use eddyline_runtime::{
+    observer::{Part, SteerError, Watch},
+    people::AnswerError,
+};
 use serde_json::json;
 use thiserror::Error;
 
@@ -18,6 +22,25 @@ pub(crate) async fn graph(State(present): State<PresentRun>) -> Result<Response,
 
 pub(crate) async fn snapshot(State(present): State<PresentRun>) -> Result<Response, ApiError> {
     Ok(as_json(present.get()?.snapshot().await?))
+}
+
+/// Questions that are sent at once; answered ones make room for others.
+const MOST_QUESTIONS: usize = 100;
+
+pub(crate) async fn questions(State(present): State<PresentRun>) -> Result<Response, ApiError> {
+    Ok(as_json(present.get()?.questions(MOST_QUESTIONS).await?))
+}
+
+pub(crate) async fn answer(
+    State(present): State<PresentRun>,
+    question: Result<Path<(u32, u64)>, PathRejection>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let Path((node, number)) = question.map_err(|_| ApiError::NoSuchPath)?;
+    let answer = serde_json::from_slice(&body)
+        .map_err(|error| AnswerError::Unreadable { why: format!("it is no JSON ({error})") })?;
+    present.get()?.run.answer(node, number, answer)?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "answered": number }))).into_response())
 }
 
 pub(crate) async fn drain(State(present): State<PresentRun>) -> Result<Response, ApiError> {
@@ -82,6 +105,8 @@ pub(crate) enum ApiError {
     NoSuchPath,
     #[error(transparent)]
     Steer(#[from] SteerError),
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
     #[error("looking at the run failed: {0}")]
     Look(#[from] tokio::task::JoinError),
     #[error("the view cannot be written as JSON: {0}")]
@@ -93,7 +118,9 @@ impl ApiError {
         match self {
             Self::NoRun | Self::TooManyReaders => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSuchPath | Self::Steer(SteerError::NoSuchNode(_)) => StatusCode::NOT_FOUND,
-            Self::Steer(SteerError::NotRunning) => StatusCode::CONFLICT,
+            Self::Answer(AnswerError::NoSuchDesk(_)) => StatusCode::NOT_FOUND,
+            Self::Answer(AnswerError::Unreadable { .. }) => StatusCode::BAD_REQUEST,
+            Self::Answer(_) | Self::Steer(SteerError::NotRunning) => StatusCode::CONFLICT,
             Self::Look(_) | Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -104,12 +131,13 @@ impl ApiError {
             Self::TooManyReaders => "close a page that is no longer looked at",
             Self::NoSuchPath => {
                 "use /api/graph, /api/snapshot, /api/events, /api/drain, /api/stop, /api/pause, /api/resume, \
-                 or /api/nodes/3/pause and /api/nodes/3/resume"
+                 /api/questions, or /api/nodes/3/pause and /api/nodes/3/resume"
             }
             Self::Steer(SteerError::NoSuchNode(_)) => "look into /api/graph for the operators and their ids",
             Self::Steer(SteerError::NotRunning) => {
                 "wait until the run is running; one that is over stays over"
             }
+            Self::Answer(_) => "look into /api/questions for those that wait, with their desks and numbers",
             Self::Look(_) | Self::Json(_) => "this is a fault of Eddyline; the run itself goes on",
         }
     }

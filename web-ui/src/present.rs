@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eddyline_runtime::observer::Watch;
+use eddyline_runtime::{observer::Watch, people::QuestionView};
 use serde::Serialize;
 use tokio::{sync::watch, task};
 
@@ -23,6 +23,12 @@ struct Numbered<V> {
     view: V,
 }
 
+/// Questions that wait for people.
+#[derive(Serialize)]
+struct Waiting {
+    questions: Vec<QuestionView>,
+}
+
 impl Present {
     /// The graph as JSON.
     pub(crate) async fn graph(&self) -> Result<String, ApiError> {
@@ -32,6 +38,11 @@ impl Present {
     /// The snapshot as JSON.
     pub(crate) async fn snapshot(&self) -> Result<String, ApiError> {
         self.look(|run| run.snapshot()).await
+    }
+
+    /// The questions that wait for people as JSON, at most so many.
+    pub(crate) async fn questions(&self, most: usize) -> Result<String, ApiError> {
+        self.look(move |run| Waiting { questions: run.questions(most) }).await
     }
 
     /// Looks on a thread that may block, because a look may wait for the end of a batch.

@@ -39,6 +39,8 @@ fn router(bound: SocketAddr, present: PresentRun, ticker: Ticker) -> Router {
         .route("/api/stop", post(api::stop))
         .route("/api/pause", post(api::pause))
         .route("/api/resume", post(api::resume))
+        .route("/api/questions", get(api::questions))
+        .route("/api/questions/{node}/{number}", post(api::answer))
         .route("/api/nodes/{node}/pause", post(api::pause_node))
         .route("/api/nodes/{node}/resume", post(api::resume_node))
         .with_state(present);

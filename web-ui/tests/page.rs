@@ -59,12 +59,26 @@ impl Watch for MadeUp {
         }
     }
 
-    fn questions(&self, _most: usize) -> Vec<QuestionView> {
-        Vec::new()
+    fn questions(&self, most: usize) -> Vec<QuestionView> {
+        assert_eq!(most, 100);
+        vec![QuestionView {
+            node: 3,
+            number: 17,
+            text: "which digit?".into(),
+            value: 1.into(),
+            candidates: vec![7.into()],
+            asked_at_us: 5,
+            until_us: 9,
+        }]
     }
 
-    fn answer(&self, node: u32, _number: u64, _answer: serde_json::Value) -> Result<(), AnswerError> {
-        Err(AnswerError::NoSuchDesk(node))
+    fn answer(&self, node: u32, number: u64, answer: serde_json::Value) -> Result<(), AnswerError> {
+        match (node, number) {
+            (3, 17) if answer.is_string() => Ok(()),
+            (3, 17) => Err(AnswerError::Unreadable { why: "a number".into() }),
+            (3, _) => Err(AnswerError::NotOpen(number)),
+            _ => Err(AnswerError::NoSuchDesk(node)),
+        }
     }
 
     fn drain(&self) {
@@ -273,6 +287,40 @@ async fn a_run_and_one_operator_can_be_paused() {
     let asked =
         [("pause", Part::All), ("pause", Part::Node(3)), ("pause", Part::Node(9)), ("resume", Part::All)];
     assert_eq!(*run.steered.lock().unwrap(), asked);
+}
+
+#[tokio::test]
+async fn people_are_shown_questions_and_answer_them() {
+    let (page, _) = showing(MadeUp::default()).await;
+    let questions = get(&page, "/api/questions").await;
+    assert!(
+        questions.contains(r#""run":1,"questions":[{"node":3,"number":17,"text":"which digit?""#),
+        "{questions}"
+    );
+    let post = async |path: &str, origin: &str, body: &str| {
+        let length = body.len();
+        let request = format!("Host: localhost\r\n{origin}Content-Length: {length}\r\n\r\n{body}");
+        let mut stream =
+            connect(&page, &format!("POST {path} HTTP/1.1\r\nConnection: close\r\n{request}")).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    for (path, origin, body, status, says) in [
+        ("/api/questions/3/17", "", r#""pass""#, 202, "17"),
+        ("/api/questions/3/17", "Origin: http://evil.example\r\n", r#""pass""#, 403, "only the page"),
+        ("/api/questions/3/17", "", "7", 400, "this is no answer: a number; say"),
+        ("/api/questions/3/17", "", "{", 400, "it is no JSON"),
+        ("/api/questions/3/18", "", r#""pass""#, 409, "question 18 does not wait"),
+        ("/api/questions/4/17", "", r#""pass""#, 404, "/api/questions"),
+        ("/api/questions/three/17", "", r#""pass""#, 404, "nothing under this path"),
+    ] {
+        let answer = post(path, origin, body).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(says),
+            "{path} {body}: {answer}"
+        );
+    }
 }
 
 #[tokio::test]

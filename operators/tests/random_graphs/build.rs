@@ -449,7 +449,10 @@ impl Builder<'_> {
                 self.all(ops, Line { stream, from })
             }
             Op::Interval(within, ref ops) | Op::LeftInterval(within, ref ops) => {
+                // What is kept there is not revised from behind the gather around the join either.
+                let aside = std::mem::replace(&mut self.aside, true);
                 let right = self.all(ops, Line { stream: stream.clone(), from });
+                self.aside = aside;
                 let outer = matches!(op, Op::LeftInterval(..)) && self.loops.is_empty();
                 self.interval(Line { stream, from }, right, within, outer)
             }

@@ -38,6 +38,11 @@ export interface LoopNow { nodes: number[]; names: string[]; permits: number; us
 export interface Reason { node: number; kind: string; reason: string; first: string; count: number; advice: string }
 export interface Fault { at_us: number; node: number; kind: string; reason: string; record: string; value: unknown }
 
+/** Values are cut where they are long; a candidate is answered by its place. */
+export interface Question {
+  node: number; number: number; text: string; value: unknown; candidates: unknown[]; asked_at_us: number; until_us: number;
+}
+
 export interface Reservation {
   id: number; from_us: number; until_us: number; model: string; stage: number; batch: number; retries: number;
   state: 'promised' | 'running' | 'done' | 'failed';

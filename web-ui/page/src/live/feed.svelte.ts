@@ -1,12 +1,15 @@
 // The run as this page knows it: listens to the server's events, keeps the last state when the server is gone.
 
-import type { GraphView, Problem, Snapshot } from './contract';
+import type { GraphView, PeopleCounts, Problem, Snapshot } from './contract';
 import { History } from './history';
 import { NO_RATES, ratesBetween, WINDOW_US, type Rates } from './rates';
 
 const RETRY_MS = 2_000;
 /** The server sends something at least every ten seconds, if only a comment; snapshots come four times a second. */
 const SILENCE_MS = 15_000;
+
+/** Of the questions that were asked, those that wait. */
+export const waiting = ({ asked, answered, expired, withdrawn }: PeopleCounts) => asked - answered - expired - withdrawn;
 
 class Feed {
   graph = $state.raw<GraphView | null>(null);
@@ -25,6 +28,11 @@ class Feed {
   private silence: ReturnType<typeof setTimeout> | undefined;
 
   over = $derived(['finished', 'stopped', 'failed', 'refused'].includes(this.snapshot?.state ?? ''));
+
+  /** Questions that wait, over all desks. */
+  waitingForPeople = $derived(
+    (this.snapshot?.nodes ?? []).reduce((sum, { people }) => sum + (people ? waiting(people) : 0), 0),
+  );
 
   connect() {
     this.events?.close();

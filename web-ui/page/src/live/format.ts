@@ -35,13 +35,14 @@ export function clock(us: number): string {
   return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
 }
 
-/** 850 µs, 12 ms, 3.4 s, 2 min 5 s */
+/** 850 µs, 12 ms, 3.4 s, 2 min 5 s, 7 h 59 min */
 export function duration(us: number): string {
   if (us < 1e3) return `${us.toFixed(0)} µs`;
   if (us < 1e4) return `${(us / 1e3).toFixed(1)} ms`;
   if (us < 1e6) return `${(us / 1e3).toFixed(0)} ms`;
   if (us < 6e7) return `${(us / 1e6).toFixed(1)} s`;
-  return `${Math.floor(us / 6e7)} min ${Math.floor((us / 1e6) % 60)} s`;
+  if (us < 36e8) return `${Math.floor(us / 6e7)} min ${Math.floor((us / 1e6) % 60)} s`;
+  return `${Math.floor(us / 36e8)} h ${Math.floor((us / 6e7) % 60)} min`;
 }
 
 export function sum(byFate: Record<string, number>): number {

@@ -1,6 +1,6 @@
 // Where the reader is: a tab and what is selected. Kept in the URL's hash, so that an address can be sent to somebody.
 
-export const TABS = ['graph', 'faults', 'devices'] as const;
+export const TABS = ['graph', 'faults', 'people', 'devices'] as const;
 export type Tab = (typeof TABS)[number];
 export type Kind = 'node' | 'edge' | 'device' | 'balance';
 export interface Selected { kind: Kind; id: string }

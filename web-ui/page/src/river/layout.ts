@@ -19,6 +19,7 @@ const SIZES: Record<Role, [width: number, height: number]> = {
 };
 /** Room that an edge's figures take between two nodes. */
 const FIGURES = { width: 40, height: 34 };
+const TWIN_FIGURES = { width: 76, height: 56 };
 /** The lowest eddy's distance from what it passes over, and the distance between two eddies. */
 const RISE = 52;
 const STEP = 46;
@@ -28,7 +29,9 @@ export function layOut(graph: GraphView): Layout {
   const courses = new Map<number, Course>();
   for (const edge of graph.edges) {
     const [from, to] = [boxes.get(edge.from), boxes.get(edge.to)];
-    if (from && to && !turnsBack(edge, from, to)) courses.set(edge.id, forward(from, to, bends.get(edge.id) ?? []));
+    if (from && to && !turnsBack(edge, from, to)) {
+      courses.set(edge.id, forward(from, to, bends.get(edge.id) ?? [], hasTwin(graph, edge)));
+    }
   }
   drawEddies(graph, boxes, courses);
   return { boxes, courses, bounds: boundsOf(boxes, courses) };
@@ -45,7 +48,7 @@ function placeNodes(graph: GraphView): { boxes: Map<number, Box>; bends: Map<num
   const forward = graph.edges.filter((edge) => !edge.back && edge.from !== edge.to);
   for (const edge of forward) {
     // An unnamed way out is the main stream: it is kept straight before others are.
-    const label = { ...FIGURES, labelpos: 'c', weight: edge.label ? 1 : 4 };
+    const label = { ...(hasTwin(graph, edge) ? TWIN_FIGURES : FIGURES), labelpos: 'c', weight: edge.label ? 1 : 4 };
     inner.setEdge(String(edge.from), String(edge.to), label, String(edge.id));
   }
   dagre.layout(inner);
@@ -69,18 +72,24 @@ export function sizeOf(node: NodeView): [number, number] {
   return SIZES[node.role] ?? SIZES.operator;
 }
 
+/** Whether another edge runs between the same two nodes. */
+function hasTwin(graph: GraphView, edge: EdgeView): boolean {
+  return graph.edges.some((other) => other !== edge && other.from === edge.from && other.to === edge.to && !other.back);
+}
+
 /** Back edges, and whatever else would run from right to left. */
 function turnsBack(edge: EdgeView, from: Box, to: Box): boolean {
   return edge.back || edge.from === edge.to || to.x < from.x + from.width;
 }
 
 /** A smooth course from the right side of one to the left side of the other, past what lies between. */
-function forward(from: Box, to: Box, bends: Point[]): Course {
+function forward(from: Box, to: Box, bends: Point[], twin: boolean): Course {
   const start = { x: from.x + from.width, y: from.y + from.height / 2 };
   const end = { x: to.x - 5, y: to.y + to.height / 2 };
   // The first and last points lie on the nodes' borders; one in the middle is the label's place.
   const between = bends.slice(1, -1).filter((point) => point.x > start.x + 4 && point.x < end.x - 4);
-  const points = [start, ...(between.length > 1 ? between : []), end];
+  // Twins run beside each other; an edge alone between neighbours is straight.
+  const points = [start, ...(between.length > 1 || twin ? between : []), end];
   let path = `M${start.x},${start.y}`;
   for (let i = 1; i < points.length; i++) {
     const [a, b] = [points[i - 1]!, points[i]!];
