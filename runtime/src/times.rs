@@ -217,10 +217,18 @@ impl Inner {
             {
                 report(format!("what `{}` puts out can come back to it", def.name), advice);
             }
-            // Its rows would wait for what comes of the whole, and the whole for its rows.
+            // Rows of the other input are parts, which would wait for what comes of their whole, and the whole for them.
+            let others = self
+                .asks
+                .iter()
+                .filter_map(|other| if let Ask::Time(other) = other { Some(other) } else { None });
+            let others = others.filter(|other| other.node == ask.node && !std::ptr::eq(*other, ask));
+            let from: Vec<u32> =
+                others.flat_map(|other| (other.edges)()).map(|edge| ends[edge as usize].0).collect();
             let waits_for_itself = |(scatter, gather): &&(u32, u32)| {
-                leading[*gather as usize]
-                    && regions::between(self.nodes.len(), &ends, *scatter, *gather)[ask.node as usize]
+                let between = regions::between(self.nodes.len(), &ends, *scatter, *gather);
+                let are_parts = |node: &u32| between[*node as usize] || node == scatter;
+                leading[*gather as usize] && between[ask.node as usize] && from.iter().any(are_parts)
             };
             if let Some((_, gather)) = self.scopes.iter().find(waits_for_itself).filter(|_| any_timed) {
                 let gather = &self.nodes[*gather as usize].name;
