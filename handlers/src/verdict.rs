@@ -32,6 +32,8 @@ pub enum Verdict<T, R = NoLoop> {
     Reject(String),
     /// It ends, and is not kept.
     Drop(String),
+    /// It goes another way out of the handler, of this name: in a workflow, that of `.rerouted(name)` behind it.
+    Reroute(String),
     /// A person is to say what becomes of it; the others do not wait. Needs a desk behind the handler: in a workflow,
     /// `.escalate_to(name)`.
     Escalate(Question<T>),
@@ -40,6 +42,11 @@ pub enum Verdict<T, R = NoLoop> {
 }
 
 impl<T, R> Verdict<T, R> {
+    /// Another way out of the handler.
+    pub fn reroute(way: impl Into<String>) -> Self {
+        Verdict::Reroute(way.into())
+    }
+
     /// Into quarantine with this reason.
     pub fn reject(reason: impl Into<String>) -> Self {
         Verdict::Reject(reason.into())

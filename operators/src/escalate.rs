@@ -12,7 +12,7 @@ use eddyline_runtime::{
     graph::Place,
     operator::{Cx, Holding, Operator},
     origin::{Notice, Standing},
-    ports::{Outlet, Outputs, Port, Side, Two},
+    ports::{Outlet, Side, Two},
     record::{RecordId, Tag, Trail},
     view::Role,
 };
@@ -33,44 +33,6 @@ const MOST: usize = 10_000;
 pub(crate) struct Asked<T> {
     pub value: T,
     pub question: Question<T>,
-}
-
-/// Where a handler puts what it does not send back: on, or to the desk behind it.
-#[derive(Debug)]
-pub(crate) struct Onward<T> {
-    pub on: Outlet<T>,
-    pub ask: Outlet<Asked<T>>,
-}
-
-impl<T: Data> Onward<T> {
-    pub fn new(on: &Port<T>, ask: &Port<Asked<T>>) -> Self {
-        Self { on: on.outlet(), ask: ask.outlet() }
-    }
-}
-
-impl<T: Data> Outputs for Onward<T> {
-    fn waiting_inside(&self) -> usize {
-        self.on.waiting_inside() + self.ask.waiting_inside()
-    }
-
-    fn is_blocked(&self) -> bool {
-        self.on.is_blocked() || self.ask.is_blocked()
-    }
-
-    fn send(&mut self, permits: usize) -> usize {
-        let sent = self.ask.send(permits);
-        sent + self.on.send(permits - sent)
-    }
-
-    fn close(&self) {
-        self.on.close();
-        self.ask.close();
-    }
-
-    fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
-        self.on.visit(visit);
-        self.ask.visit(visit);
-    }
 }
 
 impl<T: Data> Stream<T> {
@@ -120,7 +82,7 @@ impl<T: Data> Stream<T> {
         let desk = Desk::new(name, node);
         let input = self.lead_to(node);
         let asked = graph.input(node);
-        match &self.asks {
+        match self.exits.as_ref().map(|exits| &exits.ask) {
             Some(asks) if asks.is_led() => graph.error(
                 Some(node),
                 Some(place),

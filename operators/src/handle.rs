@@ -8,17 +8,17 @@ use eddyline_runtime::{
     fault::FaultKind,
     graph::Place,
     operator::{Cx, Operator},
-    ports::{Inlet, Outlet, Port},
+    ports::{Inlet, Outlet},
     record::{FeedbackId, Tag},
     view::{Role, VerdictCounts},
 };
 
 use crate::{
-    escalate::{Asked, Onward},
     feedback::Feedback,
     flat_map::put_many,
+    onward::{Obeyed, Onward, onward},
     rows,
-    stream::{GraphHandle, Stream, WayBack, named_spec},
+    stream::{Stream, WayBack, named_spec},
 };
 
 impl<T: Data> Stream<T> {
@@ -52,10 +52,10 @@ impl<T: Data> Stream<T> {
         let graph = self.graph.clone();
         let node = graph.add(named_spec("handle", Role::Handler, name));
         let input = self.lead_to(node);
-        let (stream, on, ask) = onward(&graph, node);
+        let (stream, ways) = onward(&graph, node);
         graph.build_with(node, move |_| {
             let op = Handle { handler, types: Default::default() };
-            (op, input.inlet(), Onward::new(&on, &ask))
+            (op, input.inlet(), ways.open())
         });
         stream
     }
@@ -89,7 +89,7 @@ impl<T: Data> Stream<T> {
         let place = Place::here();
         let node = graph.add(spec);
         let input = self.lead_to(node);
-        let (stream, on, ask) = onward(&graph, node);
+        let (stream, ways) = onward(&graph, node);
         let to = WayBack { graph: &again.graph, input: &again.input, id: again.id };
         let what = format!("the feedback `{}` belongs", again.name);
         let advice = "open the feedback on a stream of the same `Workflow`";
@@ -97,17 +97,10 @@ impl<T: Data> Stream<T> {
         let (id, limit) = (again.id, again.rounds.limit());
         graph.build_with(node, move |_| {
             let op = HandleOrRetry { handler, feedback: id, limit, types: Default::default() };
-            (op, input.inlet(), (Onward::new(&on, &ask), retry.outlet()))
+            (op, input.inlet(), (ways.open(), retry.outlet()))
         });
         stream
     }
-}
-
-/// The ways out that every handler has: what goes on, and what a desk behind it is asked, if there is one.
-pub(crate) fn onward<T: Data>(graph: &GraphHandle, node: u32) -> (Stream<T>, Port<T>, Port<Asked<T>>) {
-    let (on, ask) = (graph.output(node, "", false), graph.output(node, "ask", true));
-    let stream = Stream { graph: graph.clone(), port: on.clone(), asks: Some(ask.clone()) };
-    (stream, on, ask)
 }
 
 struct Handle<T, H> {
@@ -186,32 +179,6 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
 /// Why a record is a fault whose verdict is about something else.
 pub(crate) const NOT_AN_ANCESTOR: &str = "the verdict names an ancestor that the record was not made of; take it from the ancestors that come with the record";
 
-/// Why a record is a fault that a person was to be asked about.
-const NOBODY_TO_ASK: &str = "there is no desk to ask at; put `.escalate_to(name)` behind the handler";
-
-/// What verdicts make go on.
-pub(crate) struct Obeyed<T> {
-    on: Batch<T>,
-    ask: Batch<Asked<T>>,
-}
-
-impl<T: Data> Obeyed<T> {
-    pub fn new(judged: usize) -> Self {
-        Self { on: Batch::with_capacity(judged), ask: Batch::default() }
-    }
-
-    /// Lets a record go on as it is.
-    pub fn push(&mut self, value: T, tag: Tag) {
-        self.on.push(value, tag);
-    }
-
-    /// Sends all of it on.
-    pub fn put(self, out: &mut Onward<T>, cx: &mut Cx<'_>) {
-        out.ask.put(self.ask, cx);
-        out.on.put(self.on, cx);
-    }
-}
-
 /// What a handler sends back to where records may be revised.
 pub(crate) enum Back<R> {
     Retry(R),
@@ -225,7 +192,7 @@ pub(crate) fn obey<T: Data, R>(
     value: T,
     tag: Tag,
     verdict: Verdict<T, R>,
-    Obeyed { on, ask }: &mut Obeyed<T>,
+    on: &mut Obeyed<T>,
     counts: &mut VerdictCounts,
     out: &Onward<T>,
     cx: &mut Cx<'_>,
@@ -245,7 +212,7 @@ pub(crate) fn obey<T: Data, R>(
             if values.is_empty() {
                 cx.end(&tag, Fate::Dropped);
             } else {
-                put_many(values, tag, on, cx);
+                put_many(values, tag, on.on(), cx);
             }
         }
         Verdict::Reject(reason) => {
@@ -256,11 +223,14 @@ pub(crate) fn obey<T: Data, R>(
             counts.dropped += 1;
             cx.end(&tag, Fate::Dropped);
         }
-        Verdict::Escalate(question) if out.ask.is_led() => {
+        Verdict::Escalate(question) => {
             counts.escalated += 1;
-            ask.push(Asked { value, question }, tag);
+            on.ask(value, question, tag, out, cx);
         }
-        Verdict::Escalate(_) => cx.fault(&tag, FaultKind::Error, NOBODY_TO_ASK, Some(&value)),
+        Verdict::Reroute(way) => {
+            counts.rerouted += 1;
+            on.reroute(value, &way, tag, out, cx);
+        }
         Verdict::Retry(again) => return Some((Back::Retry(again), value, tag)),
         Verdict::Revise(ancestor, again) => return Some((Back::Revise(ancestor, again), value, tag)),
         Verdict::Append(ancestor, added) => return Some((Back::Append(ancestor, added), value, tag)),
@@ -288,6 +258,7 @@ pub(crate) fn count(cx: &Cx<'_>, new: VerdictCounts) {
         all.rejected += new.rejected;
         all.dropped += new.dropped;
         all.escalated += new.escalated;
+        all.rerouted += new.rerouted;
         all.abstained += new.abstained;
     });
 }

@@ -15,8 +15,8 @@ use eddyline_runtime::{
 
 use crate::{
     alternatives::{Ask, Tried, none_left},
-    escalate::Onward,
-    handle::{Back, NOT_AN_ANCESTOR, Obeyed, count, obey, onward},
+    handle::{Back, NOT_AN_ANCESTOR, count, obey},
+    onward::{Obeyed, Onward, onward},
     rows,
     stream::{Stream, WayBack, named_spec},
 };
@@ -98,7 +98,7 @@ impl<T: Data> Stream<T> {
         let place = Place::here();
         let node = graph.add(spec);
         let input = self.lead_to(node);
-        let (stream, on, ask) = onward(&graph, node);
+        let (stream, forward) = onward(&graph, node);
         if keys.each().is_empty() {
             graph.error(
                 Some(node),
@@ -121,7 +121,7 @@ impl<T: Data> Stream<T> {
         graph.build_with(node, move |_| {
             let ways = ways.iter().map(|way| way.outlet()).collect::<Vec<_>>();
             let op = HandleOrNext { handler, steps, types: Default::default() };
-            (op, input.inlet(), (Onward::new(&on, &ask), ways))
+            (op, input.inlet(), (forward.open(), ways))
         });
         stream
     }

@@ -19,9 +19,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    escalate::Onward,
     feedback::Rounds,
-    handle::{Back, NOT_AN_ANCESTOR, Obeyed, count, obey, onward},
+    handle::{Back, NOT_AN_ANCESTOR, count, obey},
+    onward::{Obeyed, Onward, onward},
     rows,
     stream::{GraphHandle, Stream, WayBack, named_spec},
 };
@@ -193,7 +193,7 @@ impl<T: Data> Stream<T> {
         let place = Place::here();
         let node = graph.add(spec);
         let input = self.lead_to(node);
-        let (stream, on, ask) = onward(&graph, node);
+        let (stream, forward) = onward(&graph, node);
         let to = WayBack { graph: &kept.graph, input: &kept.input, id: kept.id };
         let what = format!("what `{}` keeps belongs", kept.name);
         let advice = "keep values of a stream of the same `Workflow`";
@@ -201,7 +201,7 @@ impl<T: Data> Stream<T> {
         let (id, limit, values) = (kept.id, kept.rounds.limit(), kept.values.clone());
         graph.build_with(node, move |_| {
             let op = HandleKept { judge, point: id, limit, values, types: Default::default() };
-            (op, input.inlet(), (Onward::new(&on, &ask), back.outlet()))
+            (op, input.inlet(), (forward.open(), back.outlet()))
         });
         stream
     }

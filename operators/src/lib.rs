@@ -71,6 +71,7 @@ mod map;
 mod merge;
 mod model;
 mod model_op;
+mod onward;
 mod ordered;
 mod oscillation;
 #[doc = include_str!("../PROMISES.md")]

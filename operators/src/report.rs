@@ -138,6 +138,7 @@ impl fmt::Display for Report {
                     ("added", v.appended),
                     ("deleted", v.deleted),
                     ("escalated", v.escalated),
+                    ("rerouted", v.rerouted),
                 ] {
                     if n > 0 {
                         write!(f, ", {name} {n}")?;

@@ -9,7 +9,7 @@ use eddyline_runtime::{
     view::Role,
 };
 
-use crate::escalate::Asked;
+use crate::onward::Exits;
 
 /// A stream of records with values of type `T`.
 ///
@@ -20,8 +20,8 @@ use crate::escalate::Asked;
 pub struct Stream<T> {
     pub(crate) graph: GraphHandle,
     pub(crate) port: Port<T>,
-    /// Behind a handler: its way to a desk.
-    pub(crate) asks: Option<Port<Asked<T>>>,
+    /// Behind a handler: its other ways out.
+    pub(crate) exits: Option<Exits<T>>,
 }
 
 /// A graph, without a wall of text where a stream is printed.
@@ -73,7 +73,7 @@ impl std::ops::Deref for GraphHandle {
 
 impl<T> Clone for Stream<T> {
     fn clone(&self) -> Self {
-        Self { graph: self.graph.clone(), port: self.port.clone(), asks: self.asks.clone() }
+        Self { graph: self.graph.clone(), port: self.port.clone(), exits: self.exits.clone() }
     }
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn named_spec(kind: &'static str, role: Role, name: &str) -> NodeSpec
 impl<T> Stream<T> {
     /// What leaves by this port.
     pub(crate) fn new(graph: GraphHandle, port: Port<T>) -> Self {
-        Self { graph, port, asks: None }
+        Self { graph, port, exits: None }
     }
 }
 

@@ -190,6 +190,7 @@ impl Inner {
     /// What is wrong about the inputs that ask for time.
     pub(crate) fn check_times(&self) -> Vec<BuildError> {
         let ends = self.ends();
+        let backwards: Vec<(u32, u32)> = ends.iter().map(|(from, to)| (*to, *from)).collect();
         let mut errors = Vec::new();
         for ask in self.asks.iter().filter_map(|ask| if let Ask::Time(ask) = ask { Some(ask) } else { None })
         {
@@ -227,7 +228,9 @@ impl Inner {
                 others.flat_map(|other| (other.edges)()).map(|edge| ends[edge as usize].0).collect();
             let waits_for_itself = |(scatter, gather): &&(u32, u32)| {
                 let between = regions::between(self.nodes.len(), &ends, *scatter, *gather);
-                let are_parts = |node: &u32| between[*node as usize] || node == scatter;
+                // From the scatter, and not by way of the gather.
+                let cut = regions::between(self.nodes.len(), &backwards, *gather, *scatter);
+                let are_parts = |node: &u32| cut[*node as usize] && between[*node as usize];
                 leading[*gather as usize] && between[ask.node as usize] && from.iter().any(are_parts)
             };
             if let Some((_, gather)) = self.scopes.iter().find(waits_for_itself).filter(|_| any_timed) {

@@ -229,6 +229,8 @@ pub struct VerdictCounts {
     pub dropped: u64,
     /// Left to a person.
     pub escalated: u64,
+    /// Sent another way.
+    pub rerouted: u64,
     /// Left to the next handler.
     pub abstained: u64,
 }

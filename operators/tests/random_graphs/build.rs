@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use eddyline::{Change, Child, prelude::*};
 
-use crate::case::{Author, Case, Op, Put, Said, mix, or_panic, time, value};
+use crate::case::{Author, Case, May, Op, Put, Said, mix, or_panic, time, value};
 
 /// The oracle's node.
 #[derive(Clone, Copy)]
@@ -14,8 +14,8 @@ pub enum Step {
     Filter(Author),
     FlatMap(Author),
     Feedback(usize),
-    /// With the feedback and its rounds, and whether a person may be asked.
-    Judge(Author, Option<(usize, u32)>, bool),
+    /// With the feedback and its rounds, and what else it may do. What is rerouted leaves by the second way.
+    Judge(Author, Option<(usize, u32)>, May),
     /// The same where values are kept.
     Revise(Author, (usize, u32)),
     /// A step with alternatives; its number among the points.
@@ -242,19 +242,25 @@ impl Builder<'_> {
         // What is answered may be late for a window, which is up to the schedule.
         let asks = salt.is_multiple_of(2) && alone && !(self.exact && self.lateness.is_some());
         self.model.asks |= asks;
+        let may = May { ask: asks, reroute: salt.is_multiple_of(3) };
         let stream = match key {
             Some(key) => {
-                stream.handle_or_retry(&name, key.feedback, move |x| or_panic(a.verdict(*x, true, asks)))
+                stream.handle_or_retry(&name, key.feedback, move |x| or_panic(a.verdict(*x, true, may)))
             }
-            None => stream.handle(&name, move |x| match or_panic(a.verdict(*x, false, asks)) {
+            None => stream.handle(&name, move |x| match or_panic(a.verdict(*x, false, may)) {
                 Verdict::Pass => Verdict::Pass,
                 Verdict::Replace(x) => Verdict::Replace(x),
                 Verdict::Split(all) => Verdict::Split(all),
                 Verdict::Reject(why) => Verdict::Reject(why),
                 Verdict::Drop(why) => Verdict::Drop(why),
                 Verdict::Escalate(question) => Verdict::Escalate(question),
+                Verdict::Reroute(way) => Verdict::Reroute(way),
                 _ => Verdict::Abstain,
             }),
+        };
+        let (stream, other) = match may.reroute {
+            true => stream.rerouted("aside"),
+            false => (stream.clone(), stream),
         };
         let stream = if asks {
             let (stream, clerks) = stream.escalate_to(&self.name("clerks"));
@@ -263,7 +269,9 @@ impl Builder<'_> {
         } else {
             stream
         };
-        Line { stream, from: (self.lead(from, Step::Judge(a, back, asks)), 0) }
+        let node = self.lead(from, Step::Judge(a, back, may));
+        let line = Line { stream, from: (node, 0) };
+        if may.reroute { self.merge(line, Line { stream: other, from: (node, 1) }) } else { line }
     }
 
     fn revise(&mut self, salt: u64, nth: usize, Line { stream, from }: Line) -> Line {
@@ -339,7 +347,7 @@ impl Builder<'_> {
             keys.push(&ways.tried);
         }
         let stream = stream.handle_or_next(&name, keys.as_slice(), move |x| {
-            match or_panic(a.verdict(*x, true, false)) {
+            match or_panic(a.verdict(*x, true, May::default())) {
                 Verdict::Pass => Verdict::Pass,
                 Verdict::Replace(x) => Verdict::Replace(x),
                 Verdict::Retry(_) => Verdict::NextAlternative,

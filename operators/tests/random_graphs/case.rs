@@ -237,14 +237,15 @@ impl Author {
         }
     }
 
-    pub fn verdict(self, x: u64, may_retry: bool, may_ask: bool) -> Option<Verdict<u64, u64>> {
+    pub fn verdict(self, x: u64, may_retry: bool, may: May) -> Option<Verdict<u64, u64>> {
         let drawn = self.draw(x)?;
         Some(match drawn % 16 {
+            4 if may.reroute => Verdict::reroute("aside"),
             0..5 => Verdict::Pass,
             5..7 => Verdict::Replace(mix(drawn, 1)),
             7..12 if may_retry => Verdict::Retry(mix(drawn, 2)),
             // Half of them are answered, the others' time is over at once.
-            10..12 | 15 if may_ask => {
+            10..12 | 15 if may.ask => {
                 Verdict::Escalate(Question::new("what is it?", Duration::ZERO, self.answer(x)))
             }
             12 => Verdict::Split((0..drawn / 16 % 3).map(|i| mix(drawn, i)).collect()),
@@ -253,6 +254,13 @@ impl Author {
             _ => Verdict::Abstain,
         })
     }
+}
+
+/// What a handler may do besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct May {
+    pub ask: bool,
+    pub reroute: bool,
 }
 
 /// What a handler says of what a record was made of, of which it sees one value.

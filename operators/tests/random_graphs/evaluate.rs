@@ -7,7 +7,7 @@ use eddyline::prelude::*;
 
 use crate::{
     build::{Sequential, Step},
-    case::{Author, Case, Put, Said, mix, time, value},
+    case::{Author, Case, May, Put, Said, mix, time, value},
     table::{Added, Asked, Origin, Table, Version, What},
 };
 
@@ -314,7 +314,7 @@ impl Evaluation<'_> {
                     None => self.fault(node, &record, "panic"),
                 }
             }
-            Step::Next(a, keys) => match a.verdict(x, true, false) {
+            Step::Next(a, keys) => match a.verdict(x, true, May::default()) {
                 Some(Verdict::Retry(_)) => {
                     let left = |&(at, count): &(usize, u32)| {
                         let of_step = record.marks.iter().rev().filter(move |((point, _), _)| *point == at);
@@ -346,7 +346,8 @@ impl Evaluation<'_> {
                 Some(parts) => self.put((node, 0), parts, record, Fate::Filtered),
                 None => self.fault(node, &record, "panic"),
             },
-            Step::Judge(a, back, asks) => match a.verdict(x, back.is_some(), asks) {
+            Step::Judge(a, back, may) => match a.verdict(x, back.is_some(), may) {
+                Some(Verdict::Reroute(_)) => self.on((node, 1), x, record),
                 Some(Verdict::Escalate(question)) => self.escalate(node, record, question.otherwise),
                 Some(Verdict::Retry(x)) => {
                     let (point, limit) = back.unwrap();
