@@ -23,8 +23,11 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Exits<T> {
     pub ask: Port<Asked<T>>,
-    routes: Arc<Mutex<Vec<(String, Port<T>)>>>,
+    routes: Routes<T>,
 }
+
+/// By name, in the order in which they were opened.
+type Routes<T> = Arc<Mutex<Vec<(String, Port<T>)>>>;
 
 impl<T> Clone for Exits<T> {
     fn clone(&self) -> Self {
