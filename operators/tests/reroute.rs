@@ -38,7 +38,7 @@ async fn a_way_that_does_not_exist_is_a_fault_that_names_those_that_do() {
     let flow = Workflow::new("no such way");
     let (on, other) =
         flow.source("numbers", [1, 2]).handle("check", |_| Verdict::reroute("larg")).rerouted("large");
-    (on.ignore(), other.ignore());
+    on.merge(other).ignore();
     let report = flow.run().await.unwrap();
     let reason = &report.faults()[0].reason;
     assert!(
@@ -52,14 +52,14 @@ async fn a_way_that_does_not_exist_is_a_fault_that_names_those_that_do() {
 async fn ways_belong_to_handlers_and_have_names_of_their_own() {
     let flow = Workflow::new("wrong");
     let (on, other) = flow.source("numbers", 0..3).map(|x| x).rerouted("large");
-    (on.ignore(), other.ignore());
+    on.merge(other).ignore();
     let error = flow.run().await.unwrap_err().to_string();
     assert!(error.contains("put it straight behind `.handle(…)`"), "{error}");
 
     let flow = Workflow::new("twice");
     let (on, one) = flow.source("numbers", 0..3).handle("check", |_| Verdict::Pass).rerouted("large");
     let (on, two) = on.rerouted("large");
-    (on.ignore(), one.ignore(), two.ignore());
+    on.merge(one).merge(two).ignore();
     let error = flow.run().await.unwrap_err().to_string();
     assert!(error.contains("`.rerouted(\"large\")` has that way already"), "{error}");
 }
