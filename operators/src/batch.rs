@@ -54,7 +54,7 @@ impl<T: Data> Stream<T> {
         let node = graph.add(spec);
         let input = self.lead_to(node);
         let output = graph.output(node, "", false);
-        let (out, lists) = (output.clone(), Lists::new(graph.open_watch(node)));
+        let (out, lists) = (output.clone(), Lists::new());
         graph.build_with(node, move |_| {
             let batch = Batch { size: size.max(1), rows: Vec::new(), due: Moment::ZERO, lists };
             (Finally::new(batch), input.inlet(), out.outlet())

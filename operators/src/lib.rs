@@ -50,6 +50,7 @@ mod at_rest;
 mod auxiliary;
 mod batch;
 mod cascade;
+mod catch;
 mod changes;
 mod csv_rows;
 mod desk;
@@ -112,6 +113,7 @@ pub use eddyline_web_ui as web_ui;
 
 pub use alternatives::{Alternatives, Tried};
 pub use auxiliary::{Auxiliary, AuxiliaryEdge, Delta};
+pub use catch::Failed;
 pub use changes::Change;
 pub use desk::{Desk, OpenQuestion};
 pub use feedback::{Feedback, Rounds};
@@ -132,9 +134,9 @@ pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
     pub use crate::{
-        Ancestors, Answer, Children, Data, Desk, Fate, Fault, Feedback, Gather, Group, Handler, Image, Kept,
-        Model, NextAlternative, NoLoop, Output, Plan, Question, Report, Rounds, RunError, Seen, Step, Stream,
-        Tensor, Tried, Verdict, Window, Workflow, by,
+        Ancestors, Answer, Children, Data, Desk, Failed, Fate, Fault, Feedback, Gather, Group, Handler,
+        Image, Kept, Model, NextAlternative, NoLoop, Output, Plan, Question, Report, Rounds, RunError, Seen,
+        Step, Stream, Tensor, Tried, Verdict, Window, Workflow, by,
     };
     pub use std::time::Duration;
 }

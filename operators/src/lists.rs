@@ -12,7 +12,7 @@ use eddyline_runtime::{
     operator::Cx,
     origin::{Change, Notice, Standing},
     ports::Outlet,
-    record::{FeedbackId, RecordId, Tag, Trail},
+    record::{RecordId, Tag, Trail},
 };
 
 use crate::at_rest::{ByOrigin, is_withdrawn};
@@ -24,16 +24,14 @@ pub(crate) fn is_open(tag: &Tag) -> bool {
 
 /// The lists that may come back, by the number of their origin, with the rows that they were made of.
 pub(crate) struct Lists<T> {
-    /// Where lists get their origins.
-    point: FeedbackId,
     lists: BTreeMap<u64, Vec<(T, Tag)>>,
     by_origin: ByOrigin<u64>,
     rows: usize,
 }
 
 impl<T: Data> Lists<T> {
-    pub fn new(point: FeedbackId) -> Self {
-        Self { point, lists: BTreeMap::new(), by_origin: ByOrigin::default(), rows: 0 }
+    pub fn new() -> Self {
+        Self { lists: BTreeMap::new(), by_origin: ByOrigin::default(), rows: 0 }
     }
 
     /// How many rows are kept.
@@ -56,7 +54,7 @@ impl<T: Data> Lists<T> {
         }
         let values: Vec<T> = kept.iter().map(|(value, _)| value.clone()).collect();
         let mut made = cx.combine(kept.iter_mut().map(|(_, tag)| tag));
-        cx.enter_point(&mut made, self.point);
+        cx.watch(&mut made);
         let Some(list) = made.trail.as_deref().and_then(|trail| trail.marks.last()).map(|mark| mark.origin())
         else {
             return;

@@ -13,6 +13,7 @@ use eddyline_runtime::{
 use parking_lot::Mutex;
 
 use crate::{
+    catch::{Failed, Ways},
     model_op::ModelOp,
     stream::{Stream, named_spec},
 };
@@ -239,8 +240,42 @@ impl<T: Data> Stream<T> {
     /// results come out in the order in which they are ready.
     #[track_caller]
     pub fn model<O: Data>(self, name: &str, model: Model<T, O>) -> Stream<O> {
+        self.model_or_catch(name, model, Place::here(), false).0
+    }
+
+    /// [`model`](Self::model) whose failures come out second as [`Failed`] records instead of ending in quarantine: for another model, for
+    /// a handler, or back to a feedback point.
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// let flow = Workflow::new("fallback");
+    /// let quick = Model::function(|all: &[u32]| all.iter().map(|n| 12 / n).collect());
+    /// let (made, failed) = flow.source("numbers", [3, 0, 4]).model_catch("quick", quick);
+    /// let careful = Model::function(|all: &[u32]| all.iter().map(|n| n + 100).collect());
+    /// let made = made.merge(failed.map(|failed| failed.value).model("careful", careful)).collect();
+    /// let mut report = flow.run().await?;
+    /// let mut made = report.take(made);
+    /// made.sort();
+    /// assert_eq!(made, [3, 4, 100]);
+    /// assert!(report.faults().is_empty());
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn model_catch<O: Data>(self, name: &str, model: Model<T, O>) -> (Stream<O>, Stream<Failed<T>>) {
+        self.model_or_catch(name, model, Place::here(), true)
+    }
+
+    fn model_or_catch<O: Data>(
+        self,
+        name: &str,
+        model: Model<T, O>,
+        written: Place,
+        caught: bool,
+    ) -> (Stream<O>, Stream<Failed<T>>) {
         let graph = self.graph.clone();
         let mut spec = named_spec("model", Role::Model, name);
+        spec.place = written;
         let name = name.to_owned();
         let place = model.place;
         match &model.code {
@@ -259,11 +294,16 @@ impl<T: Data> Stream<T> {
                 "give `within` more than 0",
             ));
         }
-        let made = self.then(spec, move |start| ModelOp::new(&name, runner, limit, start));
+        let node = graph.add(spec);
+        let input = self.lead_to(node);
+        let (ways, made, failed) = Ways::new(&graph, node, caught);
+        graph.build_with(node, move |start| {
+            (ModelOp::new(&name, runner, limit, start), input.inlet(), ways.open())
+        });
         for (what, advice) in wrong {
-            graph.error(Some(made.port.node()), Some(place), what, advice);
+            graph.error(Some(node), Some(place), what, advice);
         }
-        made
+        (made, failed)
     }
 }
 

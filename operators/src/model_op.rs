@@ -18,7 +18,7 @@ use eddyline_runtime::{
     graph::Start,
     guard,
     operator::{Cx, Holding, Operator},
-    ports::{Inlet, Outlet},
+    ports::Inlet,
     record::{RecordId, Tag, Trail},
     serve::{Call, CallResult, ModelClient, Outcome, Sent, Work},
     tensor::Tensor,
@@ -26,7 +26,7 @@ use eddyline_runtime::{
 };
 use parking_lot::Mutex;
 
-use crate::model::Runner;
+use crate::{catch::Catching, model::Runner};
 
 /// How many times its limit what waits behind a late call may wait for a device, until that call has come back.
 const PATIENCE: u32 = 10;
@@ -167,7 +167,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
     }
 
     /// Gives up what takes too long. Says whether there was something.
-    fn give_up_late(&mut self, cx: &mut Cx<'_>) -> bool {
+    fn give_up_late(&mut self, out: &mut Catching<I, O>, cx: &mut Cx<'_>) -> bool {
         let Some(limit) = self.limit else { return false };
         let now = self.clock.now();
         let is_late = |pending: &Pending<I>| self.due(pending).is_some_and(|due| due <= now);
@@ -180,12 +180,18 @@ impl<I: Data, O: Data> ModelOp<I, O> {
                 sent.give_up();
             }
             self.late = (self.late.0 + 1, now);
-            Self::time_out(&pending, limit, begun, cx);
+            Self::time_out(&pending, limit, begun, out, cx);
         }
         !late.is_empty()
     }
 
-    fn time_out(pending: &Pending<I>, limit: Duration, begun: bool, cx: &mut Cx<'_>) {
+    fn time_out(
+        pending: &Pending<I>,
+        limit: Duration,
+        begun: bool,
+        out: &mut Catching<I, O>,
+        cx: &mut Cx<'_>,
+    ) {
         let why = match begun {
             true => format!("the call took longer than {limit:?}"),
             false => {
@@ -194,11 +200,11 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         };
         cx.count_model(|model| model.late += pending.tags.len() as u64);
         for (value, tag) in pending.rows.iter().zip(&pending.tags) {
-            cx.fault(tag, FaultKind::TimeOut, &why, Some(value));
+            out.fail(tag, FaultKind::TimeOut, &why, value, cx);
         }
     }
 
-    fn call_onnx(&mut self, batch: Batch<I>, most: usize, cx: &mut Cx<'_>) {
+    fn call_onnx(&mut self, batch: Batch<I>, most: usize, out: &mut Catching<I, O>, cx: &mut Cx<'_>) {
         let mut rows = Vec::new();
         let mut tags = Vec::new();
         let mut counts = Vec::new();
@@ -209,17 +215,13 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             let made = match guard::call(|| before(&value)) {
                 Ok(Ok(made)) => made,
                 Ok(Err(why)) => {
-                    cx.fault(
-                        &tag,
-                        FaultKind::Error,
-                        &format!("the step before the model: {why}"),
-                        Some(&value),
-                    );
+                    let why = format!("the step before the model: {why}");
+                    out.fail(&tag, FaultKind::Error, &why, &value, cx);
                     continue;
                 }
                 Err(panicked) => {
                     let why = format!("the step before the model: {}", panicked.0);
-                    cx.fault(&tag, FaultKind::Panic, &why, Some(&value));
+                    out.fail(&tag, FaultKind::Panic, &why, &value, cx);
                     continue;
                 }
             };
@@ -272,7 +274,8 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         &mut self,
         pending: Pending<I>,
         results: Vec<Result<Item, ItemError>>,
-        out: &mut Batch<O>,
+        made: &mut Batch<O>,
+        out: &mut Catching<I, O>,
         cx: &mut Cx<'_>,
     ) {
         let Runner::Onnx { after, output, .. } = &mut self.code else { return };
@@ -289,7 +292,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
                     Err(error) => failure = Some((fault_kind(&error), error.message)),
                 }
             }
-            let made = match failure {
+            let value_made = match failure {
                 Some((kind, why)) => Err((kind, why)),
                 None => match guard::call(|| after(value, tensors)) {
                     Ok(Ok(made)) => Ok(made),
@@ -299,11 +302,11 @@ impl<I: Data, O: Data> ModelOp<I, O> {
                     }
                 },
             };
-            match made {
-                Ok(made) => out.push(made, tag),
+            match value_made {
+                Ok(value_made) => made.push(value_made, tag),
                 Err((kind, why)) => {
                     cx.count_model(|model| model.failed += 1);
-                    cx.fault(&tag, kind, &why, Some(value));
+                    out.fail(&tag, kind, &why, value, cx);
                 }
             }
         }
@@ -314,13 +317,14 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         pending: Pending<I>,
         result: Result<(), ItemError>,
         values: Vec<O>,
-        out: &mut Batch<O>,
+        made: &mut Batch<O>,
+        out: &mut Catching<I, O>,
         cx: &mut Cx<'_>,
     ) {
         let why = match result {
             Ok(()) if values.len() == pending.rows.len() => {
                 for (value, tag) in values.into_iter().zip(pending.tags) {
-                    out.push(value, tag);
+                    made.push(value, tag);
                 }
                 return;
             }
@@ -343,7 +347,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         }
         for (value, tag) in pending.rows.iter().zip(&pending.tags) {
             cx.count_model(|model| model.failed += 1);
-            cx.fault(tag, fault_kind(&why), &why.message, Some(value));
+            out.fail(tag, fault_kind(&why), &why.message, value, cx);
         }
     }
 }
@@ -361,24 +365,25 @@ fn fault_kind(error: &ItemError) -> FaultKind {
 
 impl<I: Data, O: Data> Operator for ModelOp<I, O> {
     type In = Inlet<I>;
-    type Out = Outlet<O>;
+    type Out = Catching<I, O>;
 
-    fn process(&mut self, batch: Batch<I>, _: &mut Outlet<O>, cx: &mut Cx<'_>) {
+    fn process(&mut self, batch: Batch<I>, out: &mut Self::Out, cx: &mut Cx<'_>) {
         let most = self.client.as_ref().map_or(1, ModelClient::batch).max(1);
         match &self.code {
-            Runner::Onnx { .. } => self.call_onnx(batch, most, cx),
+            Runner::Onnx { .. } => self.call_onnx(batch, most, out, cx),
             Runner::Function(_) => self.call_function(batch, most, cx),
             Runner::Broken => {
                 for (value, tag) in batch.into_rows() {
-                    cx.fault(&tag, FaultKind::Model, "the model was not loaded", Some(&value));
+                    out.fail(&tag, FaultKind::Model, "the model was not loaded", &value, cx);
                 }
             }
         }
         let waiting = self.items as u64;
         cx.count_model(|model| model.waiting = waiting);
+        out.put(Batch::default(), cx);
     }
 
-    fn wake(&mut self, out: &mut Outlet<O>, cx: &mut Cx<'_>) -> bool {
+    fn wake(&mut self, out: &mut Self::Out, cx: &mut Cx<'_>) -> bool {
         let answers = std::mem::take(&mut *self.returned.answers.lock());
         let mut busy = !answers.is_empty();
         let mut made = Batch::default();
@@ -390,17 +395,18 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
                 continue;
             };
             if self.took_too_long(&answer, &pending) {
-                Self::time_out(&pending, self.limit.unwrap_or_default(), true, cx);
+                Self::time_out(&pending, self.limit.unwrap_or_default(), true, out, cx);
                 continue;
             }
             match answer.result.outcome {
-                Outcome::Items(results) => self.finish_onnx(pending, results, &mut made, cx),
+                Outcome::Items(results) => self.finish_onnx(pending, results, &mut made, out, cx),
                 Outcome::Function(result) => {
-                    self.finish_function(pending, result, answer.values.unwrap_or_default(), &mut made, cx);
+                    let values = answer.values.unwrap_or_default();
+                    self.finish_function(pending, result, values, &mut made, out, cx);
                 }
             }
         }
-        busy |= self.give_up_late(cx);
+        busy |= self.give_up_late(out, cx);
         if !busy {
             return false;
         }

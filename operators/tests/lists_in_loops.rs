@@ -102,3 +102,33 @@ async fn lists_become_final_while_the_source_goes_on() {
     assert_all_ended(&report);
     assert_eq!(report.roots().ended["emitted"], 20);
 }
+
+/// The whole waits for its parts, the parts for their list: that must not wait for the whole.
+#[tokio::test]
+async fn lists_of_parts_inside_a_loop_come_to_their_wholes() {
+    for seed in 0..60 {
+        let flow = Workflow::new("lists of parts").loop_permits(1 + seed as usize % 3).seeded(seed);
+        let (numbers, again) = flow.source("numbers", 0..6_u64).feedback("again", Rounds::at_most(1));
+        let (parts, wholes) = numbers.scatter(|x| [*x, x + 1, x + 2, x + 3]);
+        let sums = parts.batch(3).map(|list| list.iter().sum::<u64>());
+        let sums =
+            sums.gather(wholes, |_, sums| sums.into_values().sum::<u64>())
+                .handle_or_retry("small", again, |sum| {
+                    if *sum % 2 == 1 { Verdict::Retry(*sum) } else { Verdict::Pass }
+                })
+                .collect();
+        let mut report = flow.run().await.unwrap();
+        assert!(report.is_balanced() && report.roots().in_flight == 0, "seed {seed}: {report}");
+        let ended = |fate| report.roots().ended.get(fate).copied().unwrap_or_default();
+        assert_eq!(
+            (ended("emitted") + ended("rejected"), report.snapshot().stalls),
+            (6, 0),
+            "seed {seed}: {report}"
+        );
+        assert!(
+            report.snapshot().nodes.iter().any(|node| node.verdicts.is_some_and(|said| said.retried > 0))
+        );
+        let emitted = ended("emitted");
+        assert_eq!(report.take(sums).len() as u64, emitted, "seed {seed}: {report}");
+    }
+}

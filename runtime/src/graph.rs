@@ -178,8 +178,6 @@ struct Feedback {
     /// Whether the key was used, and what to do where it was not.
     closed: bool,
     advice: &'static str,
-    /// Whether there is a key to it, and so a loop of its name.
-    has_key: bool,
 }
 
 #[derive(Default)]
@@ -321,7 +319,7 @@ impl Graph {
     pub fn open_feedback(&self, node: u32, name: &str) -> FeedbackId {
         let mut inner = self.inner.lock();
         let advice = "give its key to `.handle_or_retry(name, key, …)` or `.handle_kept(name, &key, …)`, or leave it out";
-        inner.feedbacks.push(Feedback { name: name.to_owned(), node, closed: false, advice, has_key: true });
+        inner.feedbacks.push(Feedback { name: name.to_owned(), node, closed: false, advice });
         inner.feedbacks.len() as FeedbackId - 1
     }
 
@@ -330,15 +328,6 @@ impl Graph {
         let id = self.open_feedback(node, name);
         self.inner.lock().feedbacks[id as usize].advice =
             "give its key to `.handle_or_next(name, &key, …)`, or keep the first alternative only";
-        id
-    }
-
-    /// Opens a point at `node` to which nothing is sent back: what passes it gets an origin, which says when nothing of it is
-    /// inside the loop any more.
-    pub fn open_watch(&self, node: u32) -> FeedbackId {
-        let id = self.open_feedback(node, "");
-        let point = &mut self.inner.lock().feedbacks[id as usize];
-        (point.closed, point.has_key) = (true, false);
         id
     }
 
@@ -567,7 +556,7 @@ impl Inner {
     /// The feedback points of the loop that a node is in.
     pub fn loop_around(&self, node: u32) -> Option<String> {
         let component = self.components().into_iter().find(|members| members.contains(&node))?;
-        let inside = |f: &&Feedback| f.has_key && component.contains(&f.node);
+        let inside = |f: &&Feedback| component.contains(&f.node);
         let names: Vec<String> =
             self.feedbacks.iter().filter(inside).map(|f| format!("`{}`", f.name)).collect();
         (!names.is_empty()).then(|| names.join(", "))
@@ -620,8 +609,7 @@ impl Inner {
                 continue;
             }
             let open_inputs = self.edges.iter().filter(|e| !has(e.info().from) && has(e.info().to)).count();
-            let names =
-                self.feedbacks.iter().filter(|f| f.has_key && has(f.node)).map(|f| f.name.clone()).collect();
+            let names = self.feedbacks.iter().filter(|f| has(f.node)).map(|f| f.name.clone()).collect();
             let with_wakers =
                 members.iter().map(|&m| (m, Arc::clone(&self.nodes[m as usize].waker))).collect();
             let loop_ = Loop::new(permits, rules, with_wakers, names, open_inputs);

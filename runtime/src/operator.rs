@@ -433,7 +433,7 @@ impl Cx<'_> {
     /// What it was made of can be revised from behind the gather until the whole is made, which then carries it.
     pub fn arrive(&mut self, tag: &Tag, scope: &Membership) {
         if let Some(trail) = tag.trail.as_deref() {
-            scope.family.keep(self.own_marks(trail));
+            scope.family.keep(self.marks_for_wholes(trail));
         }
         self.count_end(tag, Fate::Absorbed, None);
         scope.family.less();

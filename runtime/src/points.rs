@@ -13,6 +13,8 @@ use crate::{
 
 /// Stands for the gathers among the points: nothing is sent back there, the gather itself revises its wholes.
 const GATHER: FeedbackId = FeedbackId::MAX;
+/// Stands for the operators that only want to know when nothing of a record is inside the loop any more.
+const WATCH: FeedbackId = FeedbackId::MAX - 1;
 
 impl Cx<'_> {
     /// A record comes to a point from which it may be revised, for the first time.
@@ -20,6 +22,18 @@ impl Cx<'_> {
         ensure_root(tag);
         let origin = Origin::new(self.shared.number(), point, self.node.regions.loop_, tag.clone());
         tag.trail_mut().marks.push(Mark { origin, version: 1 });
+    }
+
+    /// The record gets an origin that nothing is sent back to: it is settled when nothing made of the record is inside the loop any
+    /// more, or what was has come to its gather.
+    pub fn watch(&mut self, tag: &mut Tag) {
+        self.enter_point(tag, WATCH);
+    }
+
+    /// The marks that a family holds open for its wholes: those of its loop. What is only watched has come to its end when it has
+    /// arrived; were it held, its parts would wait for their whole, and the whole for them.
+    pub(crate) fn marks_for_wholes<'t>(&self, trail: &'t Trail) -> impl Iterator<Item = &'t Mark> + use<'t> {
+        self.own_marks(trail).filter(|mark| mark.point() != WATCH)
     }
 
     /// A record that was sent back comes to its point: gives the next version, to go on in its place. `None` where the
@@ -221,7 +235,7 @@ impl Cx<'_> {
 
     /// A part that had arrived has been revised.
     pub fn forget_part(&mut self, family: &Family, trail: &Trail) {
-        family.forget(self.own_marks(trail), self.shared);
+        family.forget(self.marks_for_wholes(trail), self.shared);
     }
 
     /// A whole stands that was made of all parts that are there, of which `trails` are those that may be revised: from now on it
@@ -232,7 +246,7 @@ impl Cx<'_> {
         disturbed: u64,
         trails: impl IntoIterator<Item = &'t Trail>,
     ) {
-        let origins = trails.into_iter().flat_map(|trail| self.own_marks(trail));
+        let origins = trails.into_iter().flat_map(|trail| self.marks_for_wholes(trail));
         family.let_go(disturbed, origins, self.shared);
     }
 }

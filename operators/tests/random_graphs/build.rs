@@ -23,6 +23,8 @@ pub enum Step {
     /// With the points that it may ask and how many alternatives each has, the nearest first; those without do not count.
     Next(Author, [(usize, u32); 2]),
     Split(Author),
+    /// The same where a panic goes the other way too.
+    Catch(Author),
     Join,
     /// By time; with the most that two may be apart, and whether left rows without a partner go on.
     Interval(i64, bool),
@@ -470,9 +472,9 @@ impl Builder<'_> {
                 // What comes from there is in none of the loops and scatters around the join.
                 let keys: Vec<Option<Key>> = self.keys.iter_mut().map(Option::take).collect();
                 let (depth, loops) = (std::mem::take(&mut self.depth), std::mem::take(&mut self.loops));
-                let ways = std::mem::take(&mut self.ways);
+                let (ways, held) = (std::mem::take(&mut self.ways), std::mem::take(&mut self.held));
                 let right = self.all(ops, right);
-                (self.depth, self.loops, self.ways) = (depth, loops, ways);
+                (self.depth, self.loops, self.ways, self.held) = (depth, loops, ways, held);
                 for (place, key) in keys.into_iter().enumerate() {
                     self.keys[place] = key;
                 }
@@ -512,6 +514,15 @@ impl Builder<'_> {
                 let left = self.all(yes, Line { stream: left.named(&name), from: (node, 0) });
                 let right = self.all(no, Line { stream: right, from: (node, 1) });
                 self.merge(left, right)
+            }
+            Op::Catch(salt, ref ops) => {
+                let a = self.author(salt);
+                let keep = move |x: &u64| if or_panic(a.keep(*x)) { Ok(*x) } else { Err("no") };
+                let (made, failed) = stream.try_map_catch(keep);
+                let failed = failed.map(|failed| failed.value).named(&self.name("failed"));
+                let node = self.lead(from, Step::Catch(a));
+                let failed = self.all(ops, Line { stream: failed, from: (node, 1) });
+                self.merge(Line { stream: made.named(&name), from: (node, 0) }, failed)
             }
             Op::Scatter(salt, ref ops) => {
                 let a = self.author(salt);

@@ -16,6 +16,8 @@ pub enum Op {
     /// A handler that may ask the open steps with alternatives for the next one: the nearest of them, so many more at most.
     Next(u64, usize),
     Model(u64),
+    /// What code fails on goes another way, and both come together.
+    Catch(u64, Vec<Op>),
     /// Into the order of the source; nothing inside a loop.
     Ordered,
     /// Depend on the schedule: only balances are compared.
@@ -128,6 +130,7 @@ fn op(kind: Kind) -> impl Strategy<Value = Op> {
                     .boxed(),
             ),
             (3, (salt(), ops()).prop_map(|(salt, ops)| Op::Scatter(salt, ops)).boxed()),
+            (2, (salt(), ops()).prop_map(|(salt, ops)| Op::Catch(salt, ops)).boxed()),
             (3, ops().prop_map(Op::Aside).boxed()),
             (
                 5,

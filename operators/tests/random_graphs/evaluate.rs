@@ -342,6 +342,7 @@ impl Evaluation<'_> {
                 Some(yes) => self.on((node, usize::from(!yes)), x, record),
                 None => self.fault(node, &record, "panic"),
             },
+            Step::Catch(a) => self.on((node, usize::from(a.keep(x) != Some(true))), x, record),
             Step::FlatMap(a) => match a.parts(x) {
                 Some(parts) => self.put((node, 0), parts, record, Fate::Filtered),
                 None => self.fault(node, &record, "panic"),

@@ -168,6 +168,7 @@ pub fn salted(ops: &[Op], seed: u64) -> Vec<Op> {
         Op::Group(put) => Op::Group(*put),
         Op::Clone(left, right) => Op::Clone(all(left), all(right)),
         Op::Split(s, yes, no) => Op::Split(salt(*s), all(yes), all(no)),
+        Op::Catch(s, ops) => Op::Catch(salt(*s), all(ops)),
         Op::Aside(ops) => Op::Aside(all(ops)),
         Op::Scatter(s, ops) => Op::Scatter(salt(*s), all(ops)),
         Op::Feedback(rounds, s, ops) => Op::Feedback(*rounds, salt(*s), all(ops)),
