@@ -29,22 +29,28 @@ pub fn run(ask: &Ask) -> Result<(), CliError> {
         return Err(CliError::Argument { option, value: value.to_string(), wanted: wanted.to_owned() });
     }
     let problem = ask.problem()?;
+    let present = ask.from.as_deref().map(diff::read).transpose()?;
+    // Before the search, lest its result be lost.
+    [&ask.output, &ask.deploy, &ask.svg, &ask.log]
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| writable(path))?;
     eprintln!(
-        "{} models on {} devices of {} kinds; at most {} s",
+        "models: {}, devices: {}, kinds of device: {}; at most {} s",
         problem.demands().len(),
         problem.counts().iter().sum::<u32>(),
         problem.counts().len(),
         ask.seconds
     );
     let problem = with_arrivals(&problem, &Highs, &limits)?;
-    let present = ask.from.as_deref().map(diff::read).transpose()?;
     let answer = match &present {
         None => plan(&problem, &Highs, &limits)?,
         Some(present) => {
             let next = replan(&problem, present, ask.give_away, &Highs, &limits)?;
             next.changes.iter().for_each(|change| println!("{change}"));
+            let least = next.least_moved.map_or(String::new(), |least| format!("; at least {least:.2} must"));
             println!(
-                "{:.2} devices take up other work ({:.2} had it not been looked at)\n",
+                "{:.2} devices take up other work ({:.2} had it not been looked at{least})\n",
                 next.moved_devices, next.moved_devices_without
             );
             next.answer
@@ -53,13 +59,15 @@ pub fn run(ask: &Ask) -> Result<(), CliError> {
     table(&problem, &answer, &limits);
     if ask.explain {
         let why = explain(&problem, &answer, &Highs, &limits)?;
+        let of_cost = matches!(problem.objective(), Objective::LeastDevices | Objective::LeastCost);
+        let brings = if of_cost { "saves" } else { "brings" };
         println!("\nbottleneck: {}", why.bottleneck);
         for tight in &why.tight {
             println!("  route {}, stage {} on {} is full", tight.route, tight.stage, tight.on);
         }
         for gain in &why.gains {
             let at_least = if gain.at_least { "at least " } else { "" };
-            println!("  one more {} brings {at_least}{:+.2}", gain.kind, gain.gain);
+            println!("  one more {} {brings} {at_least}{:.2}", gain.kind, gain.gain);
         }
     }
     if let Some(path) = &ask.output {
@@ -100,6 +108,18 @@ fn progress() -> impl Fn(Progress) + Send + Sync {
             }
             *last = now;
         }
+    }
+}
+
+/// Whether a file can be put there.
+fn writable(path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => {
+            Err(CliError::file(path, format!("there is no folder `{}`; make it first", folder.display())))
+        }
+        _ if path.is_dir() => Err(CliError::file(path, "is a folder; name a file in it")),
+        _ => Ok(()),
     }
 }
 
@@ -145,7 +165,10 @@ fn table(problem: &Problem, answer: &Answer, limits: &Limits) {
         let how = if whole { " (latency of the uncut engine where it was measured)" } else { "" };
         println!("without cuts: {:.3}{how}", uncut.proof.value);
     }
-    if let Ok(quick) = greedy(problem) {
-        println!("greedy, without a solver: {:.3}", quick.proof.value);
+    match greedy(problem) {
+        Ok(quick) if quick.placement.check(problem).is_ok() => {
+            println!("greedy, without a solver: {:.3}", quick.proof.value);
+        }
+        _ => println!("greedy, without a solver: falls short of the demand"),
     }
 }
