@@ -3,8 +3,8 @@
 use std::{fs, path::Path, sync::Mutex};
 
 use eddyline_planner::{
-    Answer, Highs, Limits, Objective, Problem, Progress, Status, Watcher, explain, greedy, no_partition,
-    plan, replan, with_arrivals,
+    Answer, Highs, Limits, Objective, Problem, Progress, Status, Watcher, chain_pairs, explain, greedy,
+    no_partition, plan, replan, with_arrivals,
 };
 
 use crate::{
@@ -56,14 +56,19 @@ pub fn run(ask: &Ask) -> Result<(), CliError> {
             next.answer
         }
     };
-    table(&problem, &answer, &limits);
+    table(&problem, &answer, &limits, present.is_some());
     if ask.explain {
         let why = explain(&problem, &answer, &Highs, &limits)?;
         let of_cost = matches!(problem.objective(), Objective::LeastDevices | Objective::LeastCost);
         let brings = if of_cost { "saves" } else { "brings" };
         println!("\nbottleneck: {}", why.bottleneck);
         for tight in &why.tight {
-            println!("  route {}, stage {} on {} is full", tight.route, tight.stage, tight.on);
+            let worth = if tight.price > 0.0 {
+                format!("; an item per second more through it is worth {:.3}", tight.price)
+            } else {
+                String::new()
+            };
+            println!("  route {}, stage {} on {} is full{worth}", tight.route, tight.stage, tight.on);
         }
         for gain in &why.gains {
             let at_least = if gain.at_least { "at least " } else { "" };
@@ -127,8 +132,18 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
     fs::write(path, text).map_err(|error| CliError::file(path, format!("cannot be written: {error}")))
 }
 
+/// What chains of one device of each of two kinds are worth, where that is a question.
+fn chains(problem: &Problem, uncut: &Answer, limits: &Limits) -> Option<f64> {
+    if problem.objective() != Objective::MaxMin || problem.counts().len() != 2 {
+        return None;
+    }
+    let limits = Limits { watch: None, ..limits.clone() };
+    let rates = chain_pairs(problem, &uncut.placement, &Highs, &limits).ok()?;
+    rates.iter().zip(problem.demands()).map(|(rate, demand)| rate / demand.weight).reduce(f64::min)
+}
+
 /// The plan, what it is worth and how well that is proven, beside plans that are easier to have.
-fn table(problem: &Problem, answer: &Answer, limits: &Limits) {
+fn table(problem: &Problem, answer: &Answer, limits: &Limits, follows: bool) {
     print!("{}", answer.placement);
     let used = answer.placement.devices(problem.rules().packing);
     let kinds = problem.cluster().kinds().iter().zip(problem.counts());
@@ -146,7 +161,9 @@ fn table(problem: &Problem, answer: &Answer, limits: &Limits) {
     if let (Some(bound), Some(gap)) = (proof.bound, proof.gap()) {
         print!(", bound {bound:.3}, gap {:.3} %", 100.0 * gap);
     }
+    let given_away = follows && proof.gap().is_some_and(|gap| gap > limits.gap + 1e-6);
     let status = match proof.status {
+        Status::Optimal if given_away => "what the best is worth less what was given away for less movement",
         Status::Optimal => "proven best within the gap asked for",
         Status::Limit => "the limit came first",
         Status::Heuristic => "without a proof",
@@ -164,6 +181,9 @@ fn table(problem: &Problem, answer: &Answer, limits: &Limits) {
         let whole = routes.flat_map(|route| &route.stages).any(|stage| stage.whole_latency);
         let how = if whole { " (latency of the uncut engine where it was measured)" } else { "" };
         println!("without cuts: {:.3}{how}", uncut.proof.value);
+        if let Some(chains) = chains(problem, &uncut, limits) {
+            println!("chains of one device of each kind: {chains:.3}");
+        }
     }
     match greedy(problem) {
         Ok(quick) if quick.placement.check(problem).is_ok() => {

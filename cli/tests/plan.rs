@@ -34,6 +34,7 @@ fn a_plan_its_successor_and_their_difference() {
         &format!("{PLAN} --models wide_resnet101_2 --explain -o a.json --svg a.svg --deploy a.toml"),
     );
     assert!(done && said.contains("bound") && said.contains("one more P4 brings"), "{said}");
+    assert!(said.contains("without cuts") && said.contains("chains of one device of each kind"), "{said}");
     assert!(said.contains("tables   best") && said.contains("devices divided by tables"), "{said}");
     assert!(fs::read_to_string(folder.child("a.svg")).unwrap().starts_with("<svg"));
     let plan = eddyline_planner::Plan::load(folder.child("a.toml")).unwrap();

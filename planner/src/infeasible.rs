@@ -91,7 +91,7 @@ pub(crate) fn too_slow(problem: &Problem, model: usize) -> Infeasible {
     }
 }
 
-/// The least latency of a model over all templates: by halving the deadline until nothing is left.
+/// The least latency of a model over all templates: by asking for less until nothing is left.
 fn least_latency_us(problem: &Problem, model: usize) -> Option<f64> {
     let quickest = |budget_us: f64| {
         let problem = problem.with_budget(model, budget_us);
