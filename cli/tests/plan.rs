@@ -72,6 +72,7 @@ fn what_cannot_be_done_is_said_in_one_line_with_what_to_do() {
     };
     refused(&format!("{PLAN} --models wide_resnet"), "no profile of model `wide_resnet`");
     refused(&format!("{PLAN} --models wide_resnet101_2 --slo 1ms"), "give it an SLO of");
+    refused(&format!("{PLAN} --models wide_resnet101_2 --rate 1000"), "carry 40.4 % of the demand");
     refused(&format!("{PLAN} --models wide_resnet101_2 --slo 50"), "give a time with its unit, e.g. `50ms`");
     refused(&format!("{PLAN} --models wide_resnet101_2 --rate x=1"), "`x` is not among --models");
     refused(&format!("{PLAN} --models wide_resnet101_2 --margin NaN"), "slo.margin is NaN");

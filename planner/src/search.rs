@@ -276,7 +276,7 @@ fn best_within(
     let sign = problem.objective().sign();
     let told = Limits { watch: limits.watch.clone().map(|watch| watch.signed(sign)), ..limits.clone() };
     let solved = solver.solve(program, &told).map_err(|error| match error {
-        SolveError::Infeasible => infeasible::too_few(problem, templates, solver, limits),
+        SolveError::Infeasible => infeasible::too_few(problem, solver, limits),
         other => other.into(),
     })?;
     let mut counts = Counts::of(&first, &solved);
