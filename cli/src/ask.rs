@@ -39,13 +39,13 @@ pub struct Ask {
     #[arg(long, default_value = "max-min", value_parser = objective)]
     pub objective: Objective,
     /// Most stages of a route [default: 3]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub stages: Option<u32>,
     /// Into how many parts a device may be divided [default: 4]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub slices: Option<u32>,
     /// Most items in a batch [default: 16]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub batch: Option<u32>,
     /// Let batches grow from stage to stage
     #[arg(long)]

@@ -40,9 +40,20 @@ impl Diff {
 
 /// Reads the placement of a file that `eddyline plan -o` wrote.
 pub fn read(path: &std::path::Path) -> Result<Placement, CliError> {
-    let text = fs::read_to_string(path).map_err(|error| CliError::file(path, error))?;
-    let parsed: Result<PlanFile, _> = serde_json::from_str(&text);
-    parsed.map(|file| file.placement).map_err(|error| {
-        CliError::file(path, format!("no plan: {error}; give a file that `eddyline plan -o` wrote"))
-    })
+    let text = fs::read_to_string(path)
+        .map_err(|error| CliError::file(path, format!("cannot be read: {error}; check the path")))?;
+    if text.trim().is_empty() {
+        return Err(CliError::file(path, "no plan: it is empty; give a file that `eddyline plan -o` wrote"));
+    }
+    let wrong = |what: String| {
+        CliError::file(path, format!("no plan: {what}; give a file that `eddyline plan -o` wrote"))
+    };
+    let PlanFile { placement } = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let mut stages = placement.models.iter().flat_map(|model| &model.routes).flat_map(|route| &route.stages);
+    let nothing =
+        stages.find(|of| of.first_block >= of.end_block || [of.slices, of.batch, of.count].contains(&0));
+    match nothing {
+        Some(stage) => Err(wrong(format!("a stage on {} has no blocks, slices, batch or count", stage.kind))),
+        None => Ok(placement),
+    }
 }

@@ -42,9 +42,8 @@ pub fn svg(placement: &Placement) -> String {
                 text(&mut body, x + 8.0, y + 19.0, "13", &format!("{} × {}", stage.count, stage.fraction()));
                 let ms = (stage.latency_us + stage.transfer_us) / 1e3;
                 let what = format!(
-                    "blocks {}–{}, batch {}, {ms:.1} ms",
-                    stage.first_block,
-                    stage.end_block - 1,
+                    "blocks {}, batch {}, {ms:.1} ms",
+                    run(stage.first_block, stage.end_block),
                     stage.batch
                 );
                 text(&mut body, x + 8.0, y + 37.0, "11", &what);
@@ -59,6 +58,11 @@ pub fn svg(placement: &Placement) -> String {
     format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" font-family="sans-serif">{body}</svg>"#
     ) + "\n"
+}
+
+/// A run of blocks by its first and its last.
+fn run(first: u32, end: u32) -> String {
+    if end == first + 1 { first.to_string() } else { format!("{first}–{}", end - 1) }
 }
 
 fn text(body: &mut String, x: f64, y: f64, size: &str, what: &str) {

@@ -48,9 +48,9 @@ pub fn changes(before: &Placement, after: &Placement) -> Vec<PoolChange> {
 
 /// Devices that have to take up work that they do not do now: what a change of plans costs.
 pub fn moved(before: &Placement, after: &Placement) -> f64 {
-    let grown = changes(before, after)
-        .into_iter()
-        .map(|change| f64::from(change.after.saturating_sub(change.before)) / f64::from(change.on.slices));
+    let grown = changes(before, after).into_iter().map(|change| {
+        f64::from(change.after.saturating_sub(change.before)) / f64::from(change.on.slices.max(1))
+    });
     grown.sum()
 }
 
@@ -61,7 +61,8 @@ fn pools(placement: &Placement) -> BTreeMap<Pool, u32> {
     for model in &placement.models {
         for stage in model.routes.iter().flat_map(|route| &route.stages) {
             let pool = (model.model.clone(), stage.fraction(), stage.first_block, stage.end_block);
-            *pools.entry(pool).or_default() += stage.count;
+            let count: &mut u32 = pools.entry(pool).or_default();
+            *count = count.saturating_add(stage.count);
         }
     }
     pools

@@ -5,6 +5,8 @@ use std::{collections::HashMap, fmt};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::{Fraction, FractionError};
+
 /// What runs the work of a kind of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,6 +106,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The most devices of a cluster.
+    pub const MOST_DEVICES: u32 = 1_000_000;
+
     /// Checks and keeps the parts of a cluster.
     pub fn new(kinds: Vec<DeviceKind>, devices: Vec<Device>) -> Result<Self, ClusterError> {
         if devices.is_empty() {
@@ -119,7 +124,12 @@ impl Cluster {
             if !devices.iter().any(|device| device.kind == kind.name) {
                 return Err(ClusterError::EmptyKind { kind: kind.name.clone() });
             }
+            kind.name.parse::<Fraction>()?;
             kind.check()?;
+        }
+        if devices.len() > Self::MOST_DEVICES as usize {
+            let kind = devices[0].kind.clone();
+            return Err(ClusterError::TooMany { kind, count: devices.len() });
         }
         let mut seen: HashMap<&str, &str> = HashMap::with_capacity(devices.len());
         for device in &devices {
@@ -155,7 +165,7 @@ impl Cluster {
     pub fn of(kinds: impl IntoIterator<Item = (DeviceKind, u32)>) -> Result<Self, ClusterError> {
         let (mut some, mut devices) = (Vec::new(), Vec::new());
         for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
-            devices.extend(numbered(&kind.name, count));
+            devices.extend(numbered(&kind.name, count)?);
             some.push(kind);
         }
         Self::new(some, devices)
@@ -188,8 +198,11 @@ impl Cluster {
 }
 
 /// Devices `KIND-1` to `KIND-count`.
-pub(crate) fn numbered(kind: &str, count: u32) -> impl Iterator<Item = Device> {
-    (1..=count).map(move |n| Device { name: format!("{kind}-{n}"), kind: kind.to_owned() })
+pub(crate) fn numbered(kind: &str, count: u32) -> Result<impl Iterator<Item = Device>, ClusterError> {
+    if count > Cluster::MOST_DEVICES {
+        return Err(ClusterError::TooMany { kind: kind.to_owned(), count: count as usize });
+    }
+    Ok((1..=count).map(move |n| Device { name: format!("{kind}-{n}"), kind: kind.to_owned() }))
 }
 
 /// A cluster that cannot be.
@@ -200,6 +213,20 @@ pub enum ClusterError {
         "the cluster has no devices; add a section such as `[kind.cpu]` with `engine = \"cpu\"` and `devices = [\"cpu\"]`"
     )]
     NoDevices,
+    /// More devices than anybody plans for.
+    #[error(
+        "kind.{kind}.devices: {count} devices are too many; a cluster has at most {}",
+        Cluster::MOST_DEVICES
+    )]
+    TooMany {
+        /// The kind, or the first of several.
+        kind: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// A kind that is written like a part of a device and is none.
+    #[error(transparent)]
+    Fraction(#[from] FractionError),
     /// A kind or a device without a name.
     #[error("a {what} has an empty name; give it one")]
     EmptyName {

@@ -28,7 +28,7 @@ impl Slo {
 pub struct Demand {
     /// The model.
     pub model: String,
-    /// Items per second that it must be able to take; 0 asks for nothing in particular.
+    /// Items per second that it must be able to take, 10⁻⁶ to 10¹²; 0 asks for nothing in particular.
     #[serde(default)]
     pub rate_per_s: f64,
     /// How soon each item must be done, if it matters.
@@ -70,11 +70,13 @@ impl Demand {
         let bad =
             |field, value: f64, wanted| Err(DemandError { model: self.model.clone(), field, value, wanted });
         let number = |value: f64| value.is_finite() && value >= 0.0;
-        if !number(self.rate_per_s) {
-            return bad("rate_per_s", self.rate_per_s, "items per second, 0 or more");
+        // Beyond these a solver's arithmetic means nothing.
+        let some = |value: f64| (1e-6..=1e12).contains(&value);
+        if self.rate_per_s != 0.0 && !some(self.rate_per_s) {
+            return bad("rate_per_s", self.rate_per_s, "items per second: 0, or 10⁻⁶ to 10¹²");
         }
-        if !number(self.weight) || self.weight == 0.0 {
-            return bad("weight", self.weight, "a number above 0");
+        if !some(self.weight) {
+            return bad("weight", self.weight, "a number above 0: 10⁻⁶ to 10¹²");
         }
         if let Some(slo) = self.slo {
             if !number(slo.latency_us) || slo.latency_us == 0.0 {
@@ -85,8 +87,8 @@ impl Demand {
             }
         }
         match self.at_most_per_s {
-            Some(most) if !number(most) || most < self.rate_per_s => {
-                bad("at_most_per_s", most, "items per second, not below `rate_per_s`")
+            Some(most) if !some(most) || most < self.rate_per_s => {
+                bad("at_most_per_s", most, "items per second, 10⁻⁶ to 10¹² and not below `rate_per_s`")
             }
             _ => Ok(()),
         }

@@ -78,7 +78,7 @@ impl Placement {
 fn part_of(kind: &DeviceKind, slices: u32) -> DeviceKind {
     DeviceKind {
         name: crate::Fraction::new(kind.name.clone(), slices).to_string(),
-        per_server: kind.per_server * slices,
+        per_server: kind.per_server.saturating_mul(slices),
         cost: kind.cost / f64::from(slices),
         memory_bytes: kind.memory_bytes.map(|bytes| bytes / u64::from(slices)),
         ..kind.clone()

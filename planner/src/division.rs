@@ -2,7 +2,8 @@
 //!
 //! [`Prices`] say what no placement exceeds. A target just below it leaves so few ways to use devices that all of them fit into
 //! tables ([`Yields`]); so either a placement that good is found, and then the best of them, or there is none, which is a
-//! better bound. The target is lowered until one is found.
+//! better bound. The target is lowered until one is found. Where devices are to be few or cheap it is the same with the negative of
+//! their cost, and every yield that carries its demand is as good.
 //!
 //! With two kinds of device that is a matter of milliseconds, with four of seconds. Where there are too many devices for a
 //! table they are divided in crates, and the bound is that of the prices. Where fractions are summed up the tables round up once
@@ -10,7 +11,7 @@
 //! bound holds.
 
 use crate::{
-    Limits, Objective, Problem, Progress,
+    Limits, Problem, Progress,
     greedy::fill,
     grid::Grid,
     prices::{Prices, worth},
@@ -26,7 +27,7 @@ const MANY: u32 = 20_000;
 /// So many sums are looked at in a second, more or less: limits are counted and not timed, so that runs repeat.
 const SUMS_PER_SECOND: f64 = 1e8;
 
-/// What is known when the search ends.
+/// What is known when the search ends. More is better: of devices and cost it is the negative.
 #[derive(Clone, Debug)]
 pub(crate) struct Division {
     /// The best placement found, where one keeps all rules, and what it is worth.
@@ -40,16 +41,16 @@ pub(crate) struct Division {
 impl Division {
     /// Divides the devices of a question; `None` where its objective or its rules are not for this way to search.
     pub fn of(problem: &Problem, templates: &[Vec<Template>], limits: &Limits) -> Option<Self> {
-        if matches!(problem.objective(), Objective::LeastDevices | Objective::LeastCost)
-            || problem.rules().one_route_per_sequence
-        {
+        if problem.rules().one_route_per_sequence {
             return None;
         }
         let prices = Prices::of(problem, templates).ok()?;
-        let caps = problem.demands().iter().enumerate();
+        let caps = problem.demands().iter().enumerate().filter(|_| !problem.objective().is_cost());
         let caps = caps.filter_map(|(m, demand)| Some(demand.at_most_per_s? / problem.weight(m)));
         let mut division = Self { bound: caps.fold(prices.bound, f64::min), found: None, prices };
-        if let Some(units) = Units::new(problem, templates, PLACES / templates.len()) {
+        let units = Units::new(problem, templates, PLACES / templates.len());
+        // In crates a small demand would seem to need much.
+        if let Some(units) = units.filter(|units| units.crates == 1 || !problem.objective().is_cost()) {
             division.lower(problem, templates, &units, limits);
         }
         Some(division)
@@ -57,7 +58,12 @@ impl Division {
 
     /// Whether what was found is proven to be within so much of the best.
     pub fn proves(&self, gap: f64) -> bool {
-        self.found.as_ref().is_some_and(|(_, value)| self.bound <= value * (1.0 + gap.max(1e-9)))
+        self.found.as_ref().is_some_and(|(_, value)| self.is_near(*value, gap))
+    }
+
+    /// Whether no placement is worth more than this by so much of it.
+    pub fn is_near(&self, value: f64, gap: f64) -> bool {
+        self.bound - value <= value.abs() * gap.max(1e-9)
     }
 
     /// Lowers the target until the best is found, or what was found is near enough, or there is none.
@@ -65,29 +71,33 @@ impl Division {
         let mut sums_left = (limits.seconds * SUMS_PER_SECOND) as u64;
         // Crates leave some devices out.
         let exact = units.crates == 1;
-        let prices = &Prices { bound: units.worth(&self.prices), ..self.prices.clone() };
-        let (upper, mut best) = (self.bound.min(prices.bound), 0.0_f64);
-        let mut loss = upper * 0.25 / units.devices.most().iter().map(|count| f64::from(*count)).sum::<f64>();
+        let prices = if exact { self.prices.clone() } else { self.prices.of_all(units.worth(&self.prices)) };
+        let (upper, mut best) = (self.bound.min(prices.bound), NONE);
+        // The least that a placement can be worth: nothing, or all devices at their cost.
+        let least = 0.0 - worth(problem.counts(), &problem.costs());
+        let devices: f64 = units.devices.most().iter().map(|count| f64::from(*count)).sum();
+        let mut loss = (upper - least) * 0.25 / devices;
         while !self.proves(limits.gap) {
-            let target = best.max(upper - loss).max(0.0);
-            let candidates = Candidates::new(problem, templates, units, prices, target, &mut sums_left);
+            let target = best.max(upper - loss).max(least);
+            let candidates = Candidates::new(problem, templates, units, &prices, target, &mut sums_left);
             let Some(candidates) = candidates else { return };
-            let Some(found) = candidates.best(LEAST, 0.0, &mut sums_left) else { return };
+            let Some(found) = candidates.first(&mut sums_left) else { return };
             if found.value > best {
                 best = found.value;
                 // Lexicographic: of those whose least share is as great, one with the greatest sum.
-                let surplus = candidates.best(SUM, best * (1.0 - 1e-9), &mut sums_left);
+                let surplus = candidates.surplus(best * (1.0 - 1e-9), &mut sums_left);
                 let mut choices = surplus.into_iter().chain([found]);
                 self.found =
                     choices.find_map(|of| placeable(problem, templates, candidates.counts(&of.choice)));
             }
-            let last = best >= target || target == 0.0;
+            let last = best >= target || target == least;
             if exact {
-                self.bound = self.bound.min(if last { best } else { target });
+                self.bound = self.bound.min(if last { best.max(least) } else { target });
             }
             if let Some(watch) = &limits.watch {
-                let value = self.found.as_ref().map(|(_, value)| *value);
-                watch.tell(Progress { seconds: None, value, bound: Some(self.bound) });
+                let sign = problem.objective().sign();
+                let value = self.found.as_ref().map(|(_, value)| sign * value);
+                watch.tell(Progress { seconds: None, value, bound: Some(sign * self.bound) });
             }
             if last {
                 return;
@@ -117,20 +127,23 @@ pub(crate) fn useful(
     }
 }
 
-/// The counts with what is left over, and their worth; `None` where they break a rule.
+/// The counts with what is left over, where that is of use, and their worth; `None` where they break a rule.
 fn placeable(problem: &Problem, templates: &[Vec<Template>], counts: Counts) -> Option<(Counts, f64)> {
-    let counts = fill(problem, templates, counts);
-    let placement = counts.placement(problem, templates);
-    placement.check(problem).is_ok().then(|| (counts, placement.value(problem)))
+    let counts = if problem.objective().is_cost() { counts } else { fill(problem, templates, counts) };
+    let value = counts.value(problem, templates)?;
+    Some((counts, value))
 }
 
 /// What each model may use in a placement worth at least `target`.
 fn allowances(problem: &Problem, prices: &Prices, target: f64) -> Vec<Allowance> {
-    let models = 0..problem.demands().len();
-    let least_per_s = |model| (problem.weight(model) * target).max(problem.least_per_s(model));
+    let (models, of_cost) = (0..problem.demands().len(), problem.objective().is_cost());
+    let least_per_s = |model| {
+        let of_target = if of_cost { 0.0 } else { problem.weight(model) * target };
+        of_target.max(problem.least_per_s(model))
+    };
     let earned: f64 = models.clone().map(|model| prices.item[model] * least_per_s(model)).sum();
     // Sums of many terms are not exact.
-    let loss = prices.bound - earned + 1e-9 * prices.bound;
+    let loss = prices.bound - if of_cost { target } else { earned } + 1e-9 * prices.bound.abs();
     models
         .map(|model| Allowance { item: prices.item[model], least_per_s: least_per_s(model), loss })
         .collect()
@@ -157,8 +170,10 @@ struct Combine {
 }
 const LEAST: Combine = Combine { of: f64::min, nothing: f64::INFINITY };
 const SUM: Combine = Combine { of: std::ops::Add::add, nothing: 0.0 };
+/// Whether there is a way is all that matters.
+const ANY: Combine = Combine { of: |_, _| 1.0, nothing: 1.0 };
 
-/// Of each model a yield, by number, and the figure of their shares.
+/// Of each model a yield, by number, and what they are worth together.
 struct Best {
     value: f64,
     choice: Vec<usize>,
@@ -185,21 +200,71 @@ impl<'a> Candidates<'a> {
         rate_per_s.min(most) / self.problem.weight(model)
     }
 
-    /// The choice whose shares combine to the greatest figure, of shares that are at least so much; of no models where there is
-    /// none, and `None` where it takes more sums than are left.
-    fn best(&self, combine: Combine, least: f64, sums_left: &mut u64) -> Option<Best> {
-        let grid = &self.units.devices;
-        let none = Best { value: 0.0, choice: Vec::new() };
-        let Some(last) = self.yields.len().checked_sub(1) else { return Some(none) };
-        // Per number of devices: the best figure of the models so far, and the yield of the last of them.
-        let mut figures = vec![NONE; grid.len()];
+    /// The best choice under the objective; of no models where there is none, and `None` where it takes more sums than are left.
+    fn first(&self, sums_left: &mut u64) -> Option<Best> {
+        if self.problem.objective().is_cost() {
+            self.cheapest(sums_left)
+        } else {
+            self.best(LEAST, 0.0, sums_left)
+        }
+    }
+
+    /// Of the choices whose least share is at least so much one with the greatest sum, where there is a sum to look at.
+    fn surplus(&self, least: f64, sums_left: &mut u64) -> Option<Best> {
+        if self.problem.objective().is_cost() { None } else { self.best(SUM, least, sums_left) }
+    }
+
+    /// The choice whose devices cost least. All of them carry the demands, or they would be no yields.
+    fn cheapest(&self, sums_left: &mut u64) -> Option<Best> {
+        let (figures, chosen) = self.of_models(0..self.yields.len(), ANY, 0.0, sums_left)?;
+        let (costs, mut cheapest) = (self.problem.costs(), None);
+        self.units.devices.walk(|at, taken| {
+            let value = 0.0 - worth(taken, &costs);
+            if figures[at] > NONE && cheapest.is_none_or(|(_, best)| value > best) {
+                cheapest = Some((at, value));
+            }
+        });
+        let Some((at, value)) = cheapest else { return Some(Best { value: NONE, choice: Vec::new() }) };
+        Some(Best { value, choice: self.choice(at, &chosen) })
+    }
+
+    /// Per number of devices: the best figure of some models together, and per model the yield that it has there.
+    fn of_models(
+        &self,
+        models: std::ops::Range<usize>,
+        combine: Combine,
+        least: f64,
+        sums_left: &mut u64,
+    ) -> Option<(Vec<f64>, Vec<Vec<u32>>)> {
+        let mut figures = vec![NONE; self.units.devices.len()];
         figures[0] = combine.nothing;
-        let mut chosen: Vec<Vec<u32>> = Vec::new();
-        for model in 0..last {
+        let mut chosen = Vec::new();
+        for model in models {
             let (next, of) = self.with(model, &figures, combine, least, sums_left)?;
             figures = next;
             chosen.push(of);
         }
+        Some((figures, chosen))
+    }
+
+    /// Of each model that was chosen for, the yield by which these devices are taken.
+    fn choice(&self, mut at: usize, chosen: &[Vec<u32>]) -> Vec<usize> {
+        let mut choice = Vec::with_capacity(chosen.len());
+        for (model, chosen) in chosen.iter().enumerate().rev() {
+            let number = chosen[at] as usize;
+            choice.push(number);
+            at -= self.units.devices.at(&self.yields[model].all[number].devices);
+        }
+        choice.reverse();
+        choice
+    }
+
+    /// The choice whose shares combine to the greatest figure, of shares that are at least so much.
+    fn best(&self, combine: Combine, least: f64, sums_left: &mut u64) -> Option<Best> {
+        let grid = &self.units.devices;
+        let none = Best { value: NONE, choice: Vec::new() };
+        let Some(last) = self.yields.len().checked_sub(1) else { return Some(none) };
+        let (figures, chosen) = self.of_models(0..last, combine, least, sums_left)?;
         let mut of_last = vec![NONE; grid.len()];
         for of in &self.yields[last].all {
             let share = self.share(last, of.rate_per_s);
@@ -209,20 +274,15 @@ impl<'a> Candidates<'a> {
         let figure = |at: usize| (combine.of)(figures[at], of_last[grid.rest(at)]);
         let best =
             (0..grid.len()).max_by(|a, b| figure(*a).total_cmp(&figure(*b))).filter(|at| figure(*at) > 0.0);
-        let Some(mut at) = best else { return Some(none) };
-        let value = figure(at);
+        let Some(at) = best else { return Some(none) };
 
         let rest = grid.rest(at);
         let fitting =
             self.yields[last].all.iter().enumerate().filter(|(_, of)| grid.within(&of.devices, rest));
-        let mut choice = vec![fitting.max_by(|a, b| a.1.rate_per_s.total_cmp(&b.1.rate_per_s))?.0];
-        for (model, chosen) in chosen.iter().enumerate().rev() {
-            let number = chosen[at] as usize;
-            choice.push(number);
-            at -= grid.at(&self.yields[model].all[number].devices);
-        }
-        choice.reverse();
-        Some(Best { value, choice })
+        let of_last = fitting.max_by(|a, b| a.1.rate_per_s.total_cmp(&b.1.rate_per_s))?.0;
+        let mut choice = self.choice(at, &chosen);
+        choice.push(of_last);
+        Some(Best { value: figure(at), choice })
     }
 
     /// Adds the yields of one more model to each number of devices.
@@ -302,6 +362,7 @@ mod tests {
         Rules, Slo,
         exhaustive::best_least_share,
         formulation::Formulation,
+        plan,
         random::{SOLVER, cases, checked, limits, small},
         search::{all_templates, best_over, only},
     };
@@ -315,6 +376,24 @@ mod tests {
         let profiles: BTreeMap<_, _> = profiles.collect();
         let same = Problem::new(cluster, &profiles, demands, rules, problem.objective()).unwrap();
         same.with_arrivals(problem.arrivals_per_s().unwrap().to_vec())
+    }
+
+    /// The same devices, each kind dearer than the one before, to carry a part of what they can at the least cost.
+    fn to_carry(problem: &Problem, part: f64, objective: Objective) -> Option<Problem> {
+        let all = plan(problem, SOLVER, &limits()).ok()?.placement;
+        let mut demands = problem.demands().to_vec();
+        for (demand, of) in demands.iter_mut().zip(all.models) {
+            demand.rate_per_s = of.rate_per_s * part;
+        }
+        let kinds = problem.cluster().kinds().iter().zip(problem.counts()).enumerate();
+        let dearer = |(at, (kind, count)): (usize, (&DeviceKind, &u32))| {
+            (DeviceKind { cost: 1.0 + 1.7 * at as f64, ..kind.clone() }, *count)
+        };
+        let cluster = Cluster::of(kinds.map(dearer)).unwrap();
+        let profiles = problem.profiles().iter().map(|profile| (profile.model().to_owned(), profile.clone()));
+        let same =
+            Problem::new(cluster, &profiles.collect(), demands, problem.rules().clone(), objective).unwrap();
+        Some(same.with_arrivals(problem.arrivals_per_s().unwrap().to_vec()))
     }
 
     fn close(a: f64, b: f64) -> bool {
@@ -350,6 +429,30 @@ mod tests {
                 }
                 Err(_) => prop_assert!(division.found.is_none()),
             }
+        }
+
+        #[test]
+        fn the_fewest_and_the_cheapest_devices_are_what_the_solver_finds(
+            problem in small(2, 2, 6, 3), part in 0.1..1.0_f64, cost in any::<bool>(), summed in any::<bool>(),
+        ) {
+            let objective = if cost { Objective::LeastCost } else { Objective::LeastDevices };
+            let Some(problem) = to_carry(&problem, part, objective) else { return Ok(()) };
+            let packing = if summed { Packing::Summed } else { Packing::WholeDevices };
+            let problem = problem.with_rules(Rules { packing, ..problem.rules().clone() });
+            let templates = all_templates(&problem).unwrap();
+            let best = -best_over(&problem, &templates, None, SOLVER, &limits()).unwrap().proof.value;
+            let division = Division::of(&problem, &templates, &limits()).unwrap();
+            prop_assert!(division.bound >= best - 1e-5, "{} {best}", division.bound);
+            if let Some((counts, value)) = &division.found {
+                prop_assert!(close(*value, best) || (summed && *value < best), "{value} {best}");
+                checked(&problem, &counts.placement(&problem, &templates))?;
+            }
+            if !summed {
+                prop_assert!(division.proves(1e-9), "{best}: {} {:?}", division.bound, division.found);
+            }
+            let answer = plan(&problem, SOLVER, &limits()).unwrap();
+            prop_assert!(close(answer.proof.value, -best), "{} {best}", answer.proof.value);
+            prop_assert!(answer.proof.bound.is_none_or(|bound| bound <= answer.proof.value), "{:?}", answer.proof);
         }
 
         #[test]

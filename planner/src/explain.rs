@@ -10,7 +10,7 @@ use crate::{
 /// What holds a plan back.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
-    /// The model with the least rate ÷ weight.
+    /// The model with the least rate ÷ weight, or ÷ demand where that is to be carried.
     pub bottleneck: String,
     /// Its stages that allow no more.
     pub tight: Vec<Tight>,
@@ -38,7 +38,7 @@ pub struct Tight {
 pub struct Gain {
     /// Its kind.
     pub kind: String,
-    /// The value of the best plan with it, less the value of this one.
+    /// How much better the best plan with it is: more of the value, or less cost.
     pub gain: f64,
     /// Whether the limits ended the search for that plan early, so that the gain may be larger.
     pub at_least: bool,
@@ -68,7 +68,7 @@ pub fn explain(
         let better = best(&more, &all_templates(&more)?, None, solver, limits)?;
         gains.push(Gain {
             kind: kind.name.clone(),
-            gain: better.proof.value - answer.proof.value,
+            gain: problem.objective().sign() * (better.proof.value - answer.proof.value),
             at_least: better.proof.status != crate::Status::Optimal,
         });
     }

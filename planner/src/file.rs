@@ -218,7 +218,7 @@ fn cluster(sections: BTreeMap<String, KindSection>) -> Result<Cluster, ClusterEr
             Devices::Named(names) => {
                 devices.extend(names.into_iter().map(|device| Device { name: device, kind: name.clone() }));
             }
-            Devices::Count(count) => devices.extend(numbered(&name, count)),
+            Devices::Count(count) => devices.extend(numbered(&name, count)?),
         }
         kinds.push(DeviceKind {
             per_server: section.per_server.unwrap_or(1),

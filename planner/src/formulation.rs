@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use good_lp::{Expression, constraint, variable};
 
 use crate::{
-    Objective, Packing, Problem,
+    Packing, Problem,
     solver::{Column, Program},
     template::{Template, TemplateStage},
 };
@@ -52,9 +52,10 @@ impl<'a> Formulation<'a> {
         if problem.rules().one_route_per_sequence {
             this.one_route_per_sequence();
         }
-        match problem.objective() {
-            Objective::MaxMin | Objective::Headroom => this.least_share(),
-            Objective::LeastDevices | Objective::LeastCost => this.least_cost(),
+        if problem.objective().is_cost() {
+            this.least_cost();
+        } else {
+            this.least_share();
         }
         this
     }
@@ -203,11 +204,8 @@ impl<'a> Formulation<'a> {
 
     /// min Σ_k cost_k · devices_k, as the maximum of its negative.
     fn least_cost(&mut self) {
-        let mut cost = Expression::default();
-        for (kind, used) in self.problem.cluster().kinds().iter().zip(self.devices_used()) {
-            let each = if self.problem.objective() == Objective::LeastCost { kind.cost } else { 1.0 };
-            cost += each * used;
-        }
+        let cost: Expression =
+            self.problem.costs().into_iter().zip(self.devices_used()).map(|(each, used)| each * used).sum();
         self.program.objective = -cost;
     }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A fair placement in a few milliseconds, without a bound: a baseline, and where there is no solver a plan all the same.
-/// Where no arrivals are known, batches are of one.
+/// Where no arrivals are known, batches are of one. It may fall short of what is asked at least, which [`Placement::check`] says.
 ///
 /// # Errors
 /// Where a model cannot meet its deadline.
@@ -49,7 +49,7 @@ pub(crate) fn fill(problem: &Problem, templates: &[Vec<Template>], mut filled: C
     };
     let mut open: Vec<bool> = vec![true; templates.len()];
     loop {
-        let share = |model: usize| filled.rates[model].iter().sum::<f64>() / goal(problem, model);
+        let share = |model: usize| filled.rates[model].iter().sum::<f64>() / problem.weight(model);
         let open_models = (0..templates.len()).filter(|model| open[*model]);
         let Some(model) = open_models.min_by(|a, b| share(*a).total_cmp(&share(*b))) else { return filled };
         let most_per_s = most(problem, model) - filled.rates[model].iter().sum::<f64>();
@@ -66,32 +66,33 @@ pub(crate) fn fill(problem: &Problem, templates: &[Vec<Template>], mut filled: C
             open[model] = false;
             continue;
         };
-        let template = &templates[model][t];
-        for (need, free) in growth(problem, template, &filled.counts[model][t]).iter().zip(&mut free) {
-            *free -= need;
+        let (template, counts) = (&templates[model][t], &mut filled.counts[model][t]);
+        let most_per_s = filled.rates[model][t] + most_per_s;
+        // Of many devices several at a time, so that they do not take long.
+        let least_free = template.stages.iter().map(|stage| free[stage.kind]).fold(f64::INFINITY, f64::min);
+        for _ in 0..(least_free / 1024.0).max(1.0) as u32 {
+            let need = growth(problem, template, counts);
+            if filled.rates[model][t] >= most_per_s || need.iter().zip(&free).any(|(need, free)| need > free)
+            {
+                break;
+            }
+            free.iter_mut().zip(need).for_each(|(free, need)| *free -= need);
+            for d in limiting(problem, template, counts) {
+                counts[d] += per_device(problem, template.stages[d].slices);
+            }
+            let capacity = capacities(problem, template, counts).fold(f64::INFINITY, f64::min);
+            filled.rates[model][t] = capacity.min(most_per_s);
         }
-        for d in limiting(problem, template, &filled.counts[model][t]) {
-            filled.counts[model][t][d] += per_device(problem, template.stages[d].slices);
-        }
-        let capacity = capacities(problem, template, &filled.counts[model][t]).fold(f64::INFINITY, f64::min);
-        filled.rates[model][t] = capacity.min(filled.rates[model][t] + most_per_s);
-    }
-}
-
-/// What a model's rate is measured by: its weight, or the demand where that is to be carried.
-fn goal(problem: &Problem, model: usize) -> f64 {
-    match problem.objective() {
-        crate::Objective::MaxMin => problem.weight(model),
-        _ => problem.demands()[model].rate_per_s,
     }
 }
 
 /// Items per second beyond which more is of no use under the objective.
 fn most(problem: &Problem, model: usize) -> f64 {
     let demand = &problem.demands()[model];
-    match problem.objective() {
-        crate::Objective::LeastDevices | crate::Objective::LeastCost => demand.rate_per_s,
-        _ => demand.at_most_per_s.unwrap_or(f64::INFINITY),
+    if problem.objective().is_cost() {
+        demand.rate_per_s
+    } else {
+        demand.at_most_per_s.unwrap_or(f64::INFINITY)
     }
 }
 

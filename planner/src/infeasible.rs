@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::{
     Limits, Objective, PlanningError, Problem, Rules, Solver,
     search::{all_templates, best},
-    template::{Template, templates},
+    template::templates,
 };
 
 /// Nothing can be placed as asked.
@@ -91,7 +91,7 @@ pub(crate) fn too_slow(problem: &Problem, model: usize) -> Infeasible {
     }
 }
 
-/// The least latency of a model over all templates: by halving the deadline until nothing is left.
+/// The least latency of a model over all templates: by asking for less until nothing is left.
 fn least_latency_us(problem: &Problem, model: usize) -> Option<f64> {
     let quickest = |budget_us: f64| {
         let problem = problem.with_budget(model, budget_us);
@@ -106,18 +106,15 @@ fn least_latency_us(problem: &Problem, model: usize) -> Option<f64> {
 }
 
 /// Says how much of the demand can be carried, and by how much a device of each kind would raise that.
-pub(crate) fn too_few(
-    problem: &Problem,
-    of_models: &[Vec<Template>],
-    solver: &dyn Solver,
-    limits: &Limits,
-) -> PlanningError {
+pub(crate) fn too_few(problem: &Problem, solver: &dyn Solver, limits: &Limits) -> PlanningError {
     if problem.demands().iter().any(|demand| demand.rate_per_s == 0.0) {
         return Infeasible::TooFewForAny { models: problem.demands().len() }.into();
     }
     let limits = Limits { seconds: limits.seconds.min(5.0), gap: limits.gap.max(1e-3), ..limits.untold() };
     let headroom = problem.with_objective(Objective::Headroom);
-    let answer = match best(&headroom, of_models, None, solver, &limits) {
+    // All templates: those that were left out were of no use for the demand, not for less of it.
+    let carried = |problem: &Problem| best(problem, &all_templates(problem)?, None, solver, &limits);
+    let answer = match carried(&headroom) {
         Ok(answer) => answer,
         Err(error) => return error,
     };
@@ -128,11 +125,7 @@ pub(crate) fn too_few(
         let mut counts = problem.counts().to_vec();
         counts[at] += 1;
         let more = headroom.with_counts(counts);
-        let carried = all_templates(&more)
-            .ok()
-            .and_then(|templates| best(&more, &templates, None, solver, &limits).ok())
-            .map_or(0.0, |answer| answer.proof.value);
-        gains.push((carried, &kind.name));
+        gains.push((carried(&more).map_or(0.0, |answer| answer.proof.value), &kind.name));
     }
     gains.sort_by(|a, b| b.0.total_cmp(&a.0));
     let gains = gains.iter().map(|(carried, kind)| format!("one more {kind} gives {:.1} %", 100.0 * carried));

@@ -53,9 +53,14 @@ fn the_fewest_devices_and_the_cheapest_are_not_the_same() {
 
 #[test]
 fn too_few_devices_are_answered_with_how_much_they_carry_and_what_helps() {
-    let question = problem(2, 0, [1000.0, 1000.0], Objective::LeastDevices);
-    let message = plan(&question, SOLVER, &Limits::default()).unwrap_err().to_string();
-    assert!(message.contains("carry 50.0 %") && message.contains("one more fast gives 100.0 %"), "{message}");
+    for objective in [Objective::LeastDevices, Objective::MaxMin] {
+        let question = problem(2, 0, [1000.0, 1000.0], objective);
+        let message = plan(&question, SOLVER, &Limits::default()).unwrap_err().to_string();
+        assert!(
+            message.contains("carry 50.0 %") && message.contains("one more fast gives 100.0 %"),
+            "{message}"
+        );
+    }
 }
 
 #[test]

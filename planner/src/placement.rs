@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fraction, Objective, Packing, Problem, Rules};
+use crate::{Fraction, Packing, Problem, Rules};
 
 /// How every model runs. [`Placement::check`] verifies one without a solver; [`Placement::deploy`] names devices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,15 +82,18 @@ impl Placement {
                 match packing {
                     Packing::Summed => {
                         *sums.entry((d, &stage.kind)).or_default() +=
-                            f64::from(stage.count) / f64::from(stage.slices);
+                            f64::from(stage.count) / f64::from(stage.slices.max(1));
                     }
                     Packing::WholeDevices => {
-                        *used.entry(stage.kind.clone()).or_default() += stage.count.div_ceil(stage.slices);
+                        let devices = stage.count.div_ceil(stage.slices.max(1));
+                        let used = used.entry(stage.kind.clone()).or_default();
+                        *used = used.saturating_add(devices);
                     }
                 }
             }
             for ((_, kind), sum) in sums {
-                *used.entry(kind.to_owned()).or_default() += (sum - 1e-9).ceil() as u32;
+                let used = used.entry(kind.to_owned()).or_default();
+                *used = used.saturating_add((sum - 1e-9).ceil() as u32);
             }
         }
         used
@@ -100,17 +103,12 @@ impl Placement {
     /// demand, or the number or cost of devices (less is better).
     pub fn value(&self, problem: &Problem) -> f64 {
         let share = |(at, model): (usize, &ModelPlacement)| model.rate_per_s / problem.weight(at);
-        match problem.objective() {
-            Objective::MaxMin | Objective::Headroom => {
-                self.models.iter().enumerate().map(share).fold(f64::INFINITY, f64::min)
-            }
-            Objective::LeastDevices => f64::from(self.devices(problem.rules().packing).values().sum::<u32>()),
-            Objective::LeastCost => {
-                let cost = |kind: &str| problem.cluster().kind(kind).map_or(0.0, |kind| kind.cost);
-                let used = self.devices(problem.rules().packing);
-                used.iter().map(|(kind, count)| cost(kind) * f64::from(*count)).sum()
-            }
+        if !problem.objective().is_cost() {
+            return self.models.iter().enumerate().map(share).fold(f64::INFINITY, f64::min);
         }
+        let used = self.devices(problem.rules().packing);
+        let kinds = problem.cluster().kinds().iter().zip(problem.costs());
+        kinds.map(|(kind, cost)| cost * f64::from(used.get(&kind.name).copied().unwrap_or(0))).sum()
     }
 }
 

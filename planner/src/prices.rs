@@ -4,6 +4,9 @@
 //! the program has a row per kind and model and its dual a row per template:
 //! min Σ_k N_k · λ_k with Σ_k a_{T,k} · λ_k ≥ μ_m for each template T of model m, and Σ_m w_m · μ_m = 1.
 //! Whatever prices keep these rows are a proof: the devices of a placement are worth at least what its models earn with them.
+//!
+//! Where demands r_m are to be carried by devices that cost c_k, the value is the negative of their cost and the dual
+//! min Σ_k N_k · (λ_k − c_k) − Σ_m r_m · μ_m with the same rows and λ_k ≥ c_k.
 
 use good_lp::{Expression, constraint, variable};
 
@@ -13,14 +16,17 @@ use crate::{
     template::Template,
 };
 
-/// Prices that keep all rows, in units of the objective (least rate ÷ weight).
+/// So many times what it costs a device may be worth where it is scarce. Every price proves; these are high enough to prove well.
+const DEAR: f64 = 1e3;
+
+/// Prices that keep all rows, in units of the objective (least rate ÷ weight, or cost).
 #[derive(Clone, Debug)]
 pub(crate) struct Prices {
     /// λ, per kind: of a device.
     pub device: Vec<f64>,
     /// μ, per model: of an item per second.
     pub item: Vec<f64>,
-    /// All devices together: no placement is worth more.
+    /// No placement is worth more: all devices together, or the negative of the least cost.
     pub bound: f64,
 }
 
@@ -56,13 +62,22 @@ impl Prices {
             item[model] = cheapest(needs, &device).map_or(0.0, |(_, least)| least * (1.0 - 1e-12));
         }
         let weighed: f64 = (0..item.len()).map(|model| problem.weight(model) * item[model]).sum();
+        if problem.objective().is_cost() {
+            // What the demands earn, as their weights, is what the devices cost at least.
+            let above: Vec<f64> =
+                device.iter().zip(problem.costs()).map(|(price, cost)| price - cost).collect();
+            return Ok(Self { bound: worth(problem.counts(), &above) - weighed, device, item });
+        }
         if weighed.is_nan() || weighed <= 0.0 {
             return Err(SolveError::Failed { message: "the prices of devices are all 0".to_owned() });
         }
         device.iter_mut().chain(&mut item).for_each(|price| *price /= weighed);
-        let bound =
-            problem.counts().iter().zip(&device).map(|(count, price)| f64::from(*count) * price).sum();
-        Ok(Self { device, item, bound })
+        Ok(Self { bound: worth(problem.counts(), &device), device, item })
+    }
+
+    /// The same, where all that is to be divided is worth this.
+    pub fn of_all(&self, bound: f64) -> Self {
+        Self { bound, ..self.clone() }
     }
 
     /// So many templates of each model: those whose devices are worth least per item.
@@ -107,7 +122,15 @@ fn solve(
     rows: &[Vec<usize>],
 ) -> Result<(Vec<f64>, Vec<f64>), SolveError> {
     let mut program = Program::default();
-    let device: Vec<_> = problem.counts().iter().map(|_| program.column(variable().min(0))).collect();
+    let costs = problem.costs();
+    let column = |least: f64, most: f64| variable().bounds(least..=most);
+    // The rows that are there so far may not be enough to carry the demands, which no price would be too high for.
+    let most = if problem.objective().is_cost() {
+        DEAR * costs.iter().fold(1.0, |a: f64, b| a.max(*b))
+    } else {
+        f64::INFINITY
+    };
+    let device: Vec<_> = costs.iter().map(|cost| program.column(column(*cost, most))).collect();
     let item: Vec<_> = needs.iter().map(|_| program.column(variable().min(0))).collect();
     for (model, rows) in rows.iter().enumerate() {
         for t in rows {
@@ -117,11 +140,15 @@ fn solve(
     }
     let weighed: Expression =
         item.iter().enumerate().map(|(model, item)| problem.weight(model) * item.variable).sum();
-    program.row(constraint!(weighed == 1.0));
-    let cost: Expression =
+    let worth: Expression =
         device.iter().zip(problem.counts()).map(|(d, count)| f64::from(*count) * d.variable).sum();
-    program.objective = -cost;
+    if problem.objective().is_cost() {
+        program.objective = weighed - worth;
+    } else {
+        program.row(constraint!(weighed == 1.0));
+        program.objective = -worth;
+    }
     let solved = Microlp.solve(program, &Limits::default())?;
-    let values = |columns: &[Column]| columns.iter().map(|c| solved.values[c.at].max(0.0)).collect();
-    Ok((values(&device), values(&item)))
+    let value = |(column, least): (&Column, f64)| solved.values[column.at].max(least);
+    Ok((device.iter().zip(costs).map(value).collect(), item.iter().map(|item| value((item, 0.0))).collect()))
 }

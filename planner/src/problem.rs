@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Cluster, Demand, DemandError, Profile};
+use crate::{Cluster, Demand, DemandError, DeviceKind, Profile};
 
 /// What is best among the placements that keep the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,18 @@ pub enum Objective {
     LeastDevices,
     /// The least cost of devices that carry the demands.
     LeastCost,
+}
+
+impl Objective {
+    /// Whether devices are to be few or cheap, so that less is better.
+    pub(crate) fn is_cost(self) -> bool {
+        matches!(self, Objective::LeastDevices | Objective::LeastCost)
+    }
+
+    /// By what a value is multiplied so that more is better.
+    pub(crate) fn sign(self) -> f64 {
+        if self.is_cost() { -1.0 } else { 1.0 }
+    }
 }
 
 /// How fractions go onto devices.
@@ -36,11 +48,11 @@ pub enum Packing {
 /// What a placement must keep to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
-    /// Most stages of a route, ≥ 1.
+    /// Most stages of a route, 1 to 64.
     pub stages: u32,
-    /// Into how many parts a device may be divided, ≥ 1.
+    /// Into how many parts a device may be divided, 1 to 64.
     pub slices: u32,
-    /// Most items in a batch, ≥ 1; what was not measured is not used in any case.
+    /// Most items in a batch, 1 to 4096; what was not measured is not used in any case.
     pub batch: u32,
     /// Whether batches may grow from stage to stage; otherwise a route has one batch.
     pub growing_batches: bool,
@@ -108,10 +120,10 @@ impl Problem {
         if demands.is_empty() {
             return Err(ProblemError::NoDemands);
         }
-        for (field, value) in [("stages", rules.stages), ("slices", rules.slices), ("batch", rules.batch)] {
-            if value == 0 {
-                return Err(ProblemError::Rule { field });
-            }
+        let limits =
+            [("stages", rules.stages, 64), ("slices", rules.slices, 64), ("batch", rules.batch, 4096)];
+        if let Some((field, value, most)) = limits.into_iter().find(|(_, v, most)| *v == 0 || v > most) {
+            return Err(ProblemError::Rule { field, value, most });
         }
         let mut known = Vec::with_capacity(demands.len());
         for (at, demand) in demands.iter().enumerate() {
@@ -234,9 +246,19 @@ impl Problem {
     /// What a model's rate is measured by under this objective.
     pub(crate) fn weight(&self, model: usize) -> f64 {
         match self.objective {
-            Objective::Headroom => self.demands[model].rate_per_s,
-            _ => self.demands[model].weight,
+            Objective::MaxMin => self.demands[model].weight,
+            _ => self.demands[model].rate_per_s,
         }
+    }
+
+    /// What a device of each kind costs under this objective: nothing where devices are not to be saved.
+    pub(crate) fn costs(&self) -> Vec<f64> {
+        let cost = |kind: &DeviceKind| match self.objective {
+            Objective::MaxMin | Objective::Headroom => 0.0,
+            Objective::LeastDevices => 1.0,
+            Objective::LeastCost => kind.cost,
+        };
+        self.cluster.kinds().iter().map(cost).collect()
     }
 
     /// What a model must be able to take, items per second.
@@ -266,11 +288,15 @@ pub enum ProblemError {
     /// A demand that means nothing.
     #[error(transparent)]
     Demand(#[from] DemandError),
-    /// A rule that allows nothing.
-    #[error("rules.{field} is 0; give 1 or more")]
+    /// A rule that allows nothing, or more than anybody measures.
+    #[error("rules.{field} is {value}; give 1 to {most}")]
     Rule {
         /// The rule.
         field: &'static str,
+        /// What was given.
+        value: u32,
+        /// What is allowed.
+        most: u32,
     },
     /// One model, two demands.
     #[error("model `{model}` is asked for twice; add the two demands up")]

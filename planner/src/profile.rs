@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Blocks;
+use crate::{Blocks, Fraction, FractionError};
 
 /// How long one block takes for a batch of b items, µs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +91,9 @@ impl Profile {
             return Err(ProfileError::NoKinds { model });
         };
         for (kind, latencies) in &latency_us {
+            if let Err(error) = kind.parse::<Fraction>() {
+                return Err(ProfileError::Kind { model, error });
+            }
             if latencies.is_empty()
                 || latencies.iter().any(|l| matches!(l, Latency::Table(t) if t.is_empty()))
             {
@@ -204,6 +207,14 @@ pub enum ProfileError {
     NoKinds {
         /// The model.
         model: String,
+    },
+    /// A kind that is written like a part of a device and is none.
+    #[error("profile.{model}.latency_us: {error}")]
+    Kind {
+        /// The model.
+        model: String,
+        /// What is wrong.
+        error: FractionError,
     },
     /// A kind without figures.
     #[error(

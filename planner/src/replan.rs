@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    Answer, Limits, Objective, Placement, PlanningError, PoolChange, Problem, Solver, changes,
+    Answer, Limits, Placement, PlanningError, PoolChange, Problem, Solver, changes,
     division::useful,
     formulation::{Formulation, PoolKey},
     greedy::fill,
@@ -22,6 +22,9 @@ pub struct Replanned {
     pub answer: Answer,
     /// Devices that have to take up work that they do not do now.
     pub moved_devices: f64,
+    /// The fewest that have to in any plan that is as good, as far as the solver proved it: of the plans made of templates that no
+    /// other replaces, and of the present routes. `None` where it proved nothing.
+    pub least_moved: Option<f64>,
     /// The same had the movement not been looked at.
     pub moved_devices_without: f64,
     /// Which pools change.
@@ -51,8 +54,7 @@ pub fn replan(
     let mut answer = best(problem, &templates, Some(&start), solver, &half)?;
     let moved_devices_without = moved(present, &answer.placement);
 
-    let of_shares = matches!(problem.objective(), Objective::MaxMin | Objective::Headroom);
-    let (value, sign) = (answer.proof.value, if of_shares { 1.0 } else { -1.0 });
+    let (value, sign) = (answer.proof.value, problem.objective().sign());
     let at_least = sign * value - value * (give_away + 1e-7);
     let mut follow = |placement: Placement| {
         let good = sign * placement.value(problem) >= at_least && placement.check(problem).is_ok();
@@ -66,12 +68,13 @@ pub fn replan(
 
     let pools = present_pools(problem, present);
     let useful = match Prices::of(problem, &templates) {
-        Ok(prices) if of_shares => useful(problem, &templates, &prices, at_least),
-        _ => templates.iter().map(|all| vec![true; all.len()]).collect(),
+        Ok(prices) => useful(problem, &templates, &prices, at_least),
+        Err(_) => templates.iter().map(|all| vec![true; all.len()]).collect(),
     };
     let seconds = limits.seconds - answer.proof.seconds.unwrap_or(0.0);
+    let mut least_moved = None;
     // First among the templates that know all but one of their pools, which is quick, and then among all that are of use.
-    for (kept, part) in [(known(&templates, &useful, &pools), 0.4), (useful, 0.6)] {
+    for (kept, part, all) in [(known(&templates, &useful, &pools), 0.4, false), (useful, 0.6, true)] {
         if least == 0.0 {
             break;
         }
@@ -84,10 +87,12 @@ pub fn replan(
         let program = std::mem::take(&mut second.program);
         if let Ok(solved) = solver.solve(program, &Limits { seconds: seconds * part, ..limits.untold() }) {
             (placement, least) = follow(Counts::of(&second, &solved).placement(problem, &few));
+            least_moved = solved.bound.filter(|_| all).map(|bound| (-bound).clamp(0.0, least));
         }
     }
     Ok(Replanned {
         moved_devices: least,
+        least_moved: if least == 0.0 { Some(0.0) } else { least_moved },
         moved_devices_without,
         changes: changes(present, &placement),
         answer,
@@ -182,7 +187,7 @@ fn present_pools(problem: &Problem, present: &Placement) -> BTreeMap<PoolKey, f6
             let Some(kind) = kind else { continue };
             let (slices, first, end) = (stage.slices, stage.first_block, stage.end_block);
             *pools.entry(PoolKey { model, kind, slices, first, end }).or_default() +=
-                f64::from(stage.count) / f64::from(slices);
+                f64::from(stage.count) / f64::from(slices.max(1));
         }
     }
     pools

@@ -8,6 +8,7 @@ use crate::{
     Solver, Status,
     division::{Division, useful},
     formulation::Formulation,
+    greedy::fill,
     infeasible::{self, Infeasible},
     prices::Prices,
     solver::Solved,
@@ -86,15 +87,25 @@ pub(crate) fn best(
     solver: &dyn Solver,
     limits: &Limits,
 ) -> Result<Answer, PlanningError> {
+    let sign = problem.objective().sign();
+    let quick = if problem.objective().is_cost() { without_solver(problem, templates) } else { None };
+    let quick_value = quick.as_ref().map_or(f64::NEG_INFINITY, |(value, _)| *value);
+    let problem = &problem.with_counts(affordable(problem, -quick_value));
     let Some(division) = Division::of(problem, templates, limits) else {
-        return best_over(problem, templates, start, solver, limits);
+        return best_over(
+            problem,
+            templates,
+            start.or(quick.as_ref().map(|(_, counts)| counts)),
+            solver,
+            limits,
+        );
     };
     let of = |counts: &Counts, templates: &[Vec<Template>], status: Status| {
         let placement = counts.placement(problem, templates);
         let value = placement.value(problem);
         let proof = Proof {
             value,
-            bound: Some(division.bound.max(value)),
+            bound: Some(sign * division.bound.max(sign * value)),
             status,
             seconds: None,
             nodes: None,
@@ -109,18 +120,15 @@ pub(crate) fn best(
     }
     let known = division.found.iter().map(|(counts, _)| counts).chain(start).cloned();
     let known = known.chain(easier_first(problem, templates, &division.prices, solver, limits));
-    let known = known.filter_map(|counts| {
-        let placement = counts.placement(problem, templates);
-        placement.check(problem).is_ok().then(|| (placement.value(problem), counts))
-    });
+    let known = known.filter_map(|counts| Some((counts.value(problem, templates)?, counts))).chain(quick);
     let known = known.max_by(|a, b| a.0.total_cmp(&b.0));
     // Whoever does better than what is known uses none but these.
-    let at_least = known.as_ref().map_or(0.0, |(value, _)| value * (1.0 - 1e-6));
+    let at_least = known.as_ref().map_or(f64::NEG_INFINITY, |(value, _)| value - value.abs() * 1e-6);
     let kept = useful(problem, templates, &division.prices, at_least);
     let few = only(templates, &kept);
     let known = known.map(|(value, counts)| (value, counts.only(&kept)));
     if let Some((value, counts)) = &known
-        && division.bound <= value * (1.0 + limits.gap.max(1e-9))
+        && division.is_near(*value, limits.gap)
     {
         let counts = with_surplus(problem, &few, counts.clone(), solver, limits);
         return Ok(of(&counts, &few, Status::Optimal));
@@ -128,13 +136,32 @@ pub(crate) fn best(
     let start = known.as_ref().map(|(_, counts)| counts);
     let found = best_within(problem, &few, start, Some(division.bound), solver, limits);
     match (found, known) {
-        (Ok(answer), Some((value, counts))) if answer.proof.value < value * (1.0 - 1e-9) => {
-            Ok(Answer { proof: Proof { value, ..answer.proof }, ..of(&counts, &few, Status::Limit) })
+        (Ok(answer), Some((value, counts))) if sign * answer.proof.value < value - value.abs() * 1e-9 => {
+            Ok(Answer {
+                proof: Proof { value: sign * value, ..answer.proof },
+                ..of(&counts, &few, Status::Limit)
+            })
         }
         // What is known is better than no answer.
         (Err(PlanningError::Solve(_)), Some((_, counts))) => Ok(of(&counts, &few, Status::Limit)),
         (found, _) => found,
     }
+}
+
+/// What the greedy way takes, where that carries the demands: often near the best where devices are to be saved, and a plan
+/// however short the limit.
+fn without_solver(problem: &Problem, templates: &[Vec<Template>]) -> Option<(f64, Counts)> {
+    let counts = fill(problem, templates, Counts::none(templates));
+    Some((counts.value(problem, templates)?, counts))
+}
+
+/// As many devices of each kind as there are and as cost no more than this: with more, a placement costs more.
+fn affordable(problem: &Problem, cost: f64) -> Vec<u32> {
+    let of = |(count, each): (&u32, f64)| match each > 0.0 {
+        true => f64::from(*count).min(cost / each + 1e-9) as u32,
+        false => *count,
+    };
+    problem.counts().iter().zip(problem.costs()).map(of).collect()
 }
 
 /// An easier question whose plans are plans for this one too, so that the search can begin from what is found: where fractions
@@ -228,7 +255,7 @@ pub(crate) fn best_over(
     best_within(problem, templates, start, None, solver, limits)
 }
 
-/// The same with a bound that is known already.
+/// The same with a bound that is known already, of the value for which more is better.
 fn best_within(
     problem: &Problem,
     templates: &[Vec<Template>],
@@ -246,10 +273,10 @@ fn best_within(
         first.program.start = Some(first.start(&start.rates, &start.counts));
     }
     let program = std::mem::take(&mut first.program);
-    let sign = if first.z.is_some() { 1.0 } else { -1.0 };
+    let sign = problem.objective().sign();
     let told = Limits { watch: limits.watch.clone().map(|watch| watch.signed(sign)), ..limits.clone() };
     let solved = solver.solve(program, &told).map_err(|error| match error {
-        SolveError::Infeasible => infeasible::too_few(problem, templates, solver, limits),
+        SolveError::Infeasible => infeasible::too_few(problem, solver, limits),
         other => other.into(),
     })?;
     let mut counts = Counts::of(&first, &solved);
@@ -259,7 +286,7 @@ fn best_within(
     let placement = counts.placement(problem, templates);
     let proof = Proof {
         value: placement.value(problem),
-        bound: solved.bound.map(|bound| sign * bound).into_iter().chain(bound).reduce(f64::min),
+        bound: solved.bound.into_iter().chain(bound).reduce(f64::min).map(|bound| sign * bound),
         status: solved.status,
         seconds: solved.seconds,
         nodes: solved.nodes,
@@ -328,6 +355,12 @@ impl Counts {
         let of_stages = |n: &Vec<crate::solver::Column>| n.iter().map(|n| value(n.at).round()).collect();
         let counts = formulation.n.iter().map(|n| n.iter().map(of_stages).collect()).collect();
         Self { rates, counts }
+    }
+
+    /// What they are worth, more being better; `None` where they break a rule.
+    pub fn value(&self, problem: &Problem, templates: &[Vec<Template>]) -> Option<f64> {
+        let placement = self.placement(problem, templates);
+        placement.check(problem).is_ok().then(|| problem.objective().sign() * placement.value(problem))
     }
 
     /// Routes with no more devices than their rate needs, and the rate that their devices give.

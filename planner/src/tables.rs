@@ -71,6 +71,9 @@ impl Tables {
     fn read_json(&mut self, path: &Path) -> Result<(), TablesError> {
         let file = path.display().to_string();
         let text = fs::read_to_string(path).map_err(|error| TablesError::read(path, error))?;
+        if text.trim().is_empty() {
+            return Err(TablesError::Empty { file });
+        }
         let parsed: ProfileFile = serde_json::from_str(&text)
             .map_err(|error| TablesError::Json { file: file.clone(), message: error.to_string() })?;
         let wrong = |error| TablesError::Profile { file: file.clone(), error };
@@ -81,6 +84,12 @@ impl Tables {
             profile = profile.with_block_bytes(parsed.block_bytes).map_err(wrong)?;
         }
         if let Some(slo_us) = parsed.slo_us {
+            if !slo_us.is_finite() || slo_us <= 0.0 {
+                return Err(TablesError::Json {
+                    file,
+                    message: format!("slo_us is {slo_us}; give µs above 0"),
+                });
+            }
             self.slo_us.insert(parsed.model.clone(), slo_us);
         }
         match self.profiles.insert(parsed.model.clone(), profile) {
@@ -214,6 +223,9 @@ impl Rows {
     fn open(path: &Path) -> Result<Self, TablesError> {
         let file = path.display().to_string();
         let opened = fs::File::open(path).map_err(|error| TablesError::read(path, error))?;
+        if opened.metadata().is_ok_and(|of| of.is_dir()) {
+            return Err(TablesError::read(path, std::io::ErrorKind::IsADirectory.into()));
+        }
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(opened);
         let names = reader
             .headers()
@@ -221,7 +233,13 @@ impl Rows {
         if names.is_empty() {
             return Err(TablesError::Empty { file });
         }
-        let header = names.iter().enumerate().map(|(at, name)| (name.to_owned(), at)).collect();
+        let mut header = HashMap::new();
+        for (at, name) in names.iter().enumerate() {
+            if header.insert(name.to_owned(), at).is_some() {
+                let message = format!("the column `{name}` is there twice");
+                return Err(TablesError::Csv { file, message });
+            }
+        }
         Ok(Self { file, reader, header, record: csv::StringRecord::new() })
     }
 
@@ -232,23 +250,29 @@ impl Rows {
     }
 
     fn get<T: FromStr>(&self, field: &str) -> Result<T, TablesError> {
+        self.parsed(field, "give a whole number, 0 or more")
+    }
+
+    fn parsed<T: FromStr>(&self, field: &str, wanted: &str) -> Result<T, TablesError> {
         let Some(at) = self.header.get(field) else {
             return Err(TablesError::NoColumn { file: self.file.clone(), field: field.to_owned() });
         };
         match self.record.get(*at).unwrap_or_default() {
             "" => Err(self.wrong(field, "a value is missing")),
-            text => text.parse().map_err(|_| self.wrong(field, "another kind of value is wanted")),
+            text => text.parse().map_err(|_| self.wrong(field, wanted)),
         }
     }
 
     fn positive(&self, field: &str) -> Result<f64, TablesError> {
-        let value: f64 = self.get(field)?;
-        if value.is_finite() && value > 0.0 { Ok(value) } else { Err(self.wrong(field, "give µs above 0")) }
+        let wanted = "give µs above 0";
+        let value: f64 = self.parsed(field, wanted)?;
+        if value.is_finite() && value > 0.0 { Ok(value) } else { Err(self.wrong(field, wanted)) }
     }
 
     fn at_least_one(&self, field: &str) -> Result<u32, TablesError> {
-        match self.get(field)? {
-            0 => Err(self.wrong(field, "give 1 or more")),
+        let wanted = "give a whole number, 1 or more";
+        match self.parsed(field, wanted)? {
+            0 => Err(self.wrong(field, wanted)),
             value => Ok(value),
         }
     }
@@ -283,7 +307,7 @@ pub enum TablesError {
         folder: String,
     },
     /// A file of 0 bytes.
-    #[error("`{file}` is empty; it needs a header and a row per value")]
+    #[error("`{file}` is empty; write a profile into it, or remove it")]
     Empty {
         /// The file.
         file: String,

@@ -92,11 +92,18 @@ impl<'a> Sums<'a> {
         self.problem.profiles()[self.model].blocks()
     }
 
-    /// The stage of these blocks there, with its rate; `None` where it was not measured or does not fit into memory.
+    /// The stage of these blocks there, with its rate; `None` where it was not measured, does not fit into memory, or would move
+    /// what nobody measured over a link.
     pub fn stage(&self, kind: usize, slices: u32, first: u32, end: u32, batch: u32) -> Option<TemplateStage> {
-        let sum = self.sums.get(kind)?.get(slices as usize - 1)?.get(batch as usize - 1)?;
+        let at = |count: u32| count.checked_sub(1).map(|at| at as usize);
+        let sum = self.sums.get(kind)?.get(at(slices)?)?.get(at(batch)?)?;
         let of = &self.problem.cluster().kinds()[kind];
         let profile = &self.problem.profiles()[self.model];
+        // What is moved over a link must be known.
+        let unknown = |cut: u32| cut > 0 && cut < self.blocks() && profile.cut_bytes(cut - 1).is_none();
+        if first >= end || (of.link.is_some() && (unknown(first) || unknown(end))) {
+            return None;
+        }
         if of.memory_bytes.is_some_and(|most| profile.memory_bytes(first..end) > most / u64::from(slices)) {
             return None;
         }
@@ -105,7 +112,7 @@ impl<'a> Sums<'a> {
         let latency_us = whole.unwrap_or(sum.get(end as usize)? - sum.get(first as usize)?);
         let mut rate_per_s = 1e6 * f64::from(batch) / latency_us.max(1.0);
         // A virtual device has an equal part of its server's link in each direction (PPipe's artefact).
-        let shares = f64::from(slices * of.per_server);
+        let shares = f64::from(slices) * f64::from(of.per_server);
         for cut in [first, end] {
             if cut > 0 && cut < self.blocks() {
                 let transfer_us = self.problem.transfer_us(self.model, cut, kind, kind);

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use eddyline_planner::{
-    Cluster, ClusterError, Demand, DeviceKind, EngineKind, Fraction, Latency, Objective, Placement, Problem,
-    Profile, Rules, Slo, Tables, Violation, greedy,
+    Cluster, ClusterError, Demand, DeviceKind, EngineKind, Fraction, Latency, Link, Objective, Placement,
+    Problem, Profile, Rules, Slo, Tables, Violation, greedy,
 };
 use temp_dir::TempDir;
 
@@ -30,20 +30,34 @@ fn a_table_is_refused_with_its_file_its_row_and_its_field() {
     place(row("0,2,150", "0,2,-150"), "line 3, latency_us = `-150`: give µs above 0");
     place(row("0,2,150", "0,2,NaN"), "line 3, latency_us = `NaN`: give µs above 0");
     place(row("0,2,150", "0,2,"), "line 3, latency_us = ``: a value is missing");
-    place(row("L4,1,0,2", "L4,1.5,0,2"), "line 3, slices = `1.5`: another kind of value is wanted");
-    place(row("L4,1,0,2", "L4,0,0,2"), "line 3, slices = `0`: give 1 or more");
+    place(row("L4,1,0,2", "L4,1.5,0,2"), "line 3, slices = `1.5`: give a whole number, 1 or more");
+    place(row("L4,1,0,2", "L4,0,0,2"), "line 3, slices = `0`: give a whole number, 1 or more");
     place(row("0,2,150", "0,1,150"), "line 3, batch = `1`: another row has the same");
     place(row("0,2,150", "0,3,150"), "no row for model `m` on `L4`, block 0, batch 2");
     place(row("block,batch", "blok,batch"), "no column `block`");
+    place(row("block,batch", "batch,batch"), "the column `batch` is there twice");
+    place(row("0,2,150", "0,2,many"), "line 3, latency_us = `many`: give µs above 0");
+    place(
+        refusal("cut_bytes.csv", "model,cut_after_block,bytes_per_sample_fp16\nm,0,-1\n"),
+        "give a whole number, 0 or more",
+    );
     place(row("150\n", "150,7\n"), "no CSV table");
     place(refusal("block_latency.csv", ""), "is empty");
     place(refusal("cut_bytes.csv", ""), "is empty");
-    place(refusal("m.json", ""), "is no profile");
+    place(refusal("m.json", ""), "is empty; write a profile into it");
+    place(refusal("m.json", "x"), "is no profile");
+    place(refusal("m.json", r#"{"model": "n", "latency_us": {"L4": [[1]]}, "slo_us": -5}"#), "slo_us is -5");
+    place(
+        refusal("m.json", r#"{"model": "n", "latency_us": {"L4/0": [[1]]}}"#),
+        "`L4/0` is no part of a device",
+    );
     place(refusal("m.json", r#"{"model": "n", "latency_us": {"L4": [[-1]]}}"#), "-1 is no latency");
     place(refusal("m.json", r#"{"model": "m", "latency_us": {"L4": [[1]]}}"#), "second profile of `m`");
     let empty = TempDir::new().unwrap();
     place(Tables::load(empty.path()).unwrap_err().to_string(), "there is no profile in");
     place(Tables::load(Path::new("/no/such")).unwrap_err().to_string(), "cannot read");
+    fs::create_dir(empty.child("block_latency.csv")).unwrap();
+    place(Tables::load(empty.path()).unwrap_err().to_string(), "cannot read");
 }
 
 fn kind(name: &str) -> DeviceKind {
@@ -87,6 +101,25 @@ fn a_cluster_of_nothing_and_a_fraction_of_too_many_are_refused() {
     let free = DeviceKind { cost: f64::NAN, ..kind("L4") };
     assert!(Cluster::of([(free, 1)]).unwrap_err().to_string().contains("kind.L4.cost is NaN"));
     assert!("L4/0".parse::<Fraction>().is_err());
+    assert!(
+        Cluster::of([(kind("L4/0"), 1)]).unwrap_err().to_string().contains("`L4/0` is no part of a device")
+    );
+    let many = Cluster::of([(kind("L4"), u32::MAX)]).unwrap_err().to_string();
+    assert!(many.contains("devices are too many; a cluster has at most 1000000"), "{many}");
+}
+
+#[test]
+fn nothing_is_moved_over_a_link_that_was_not_measured() {
+    let blocks = vec![Latency::Table(vec![100.0]), Latency::Table(vec![200.0])];
+    let profile = Profile::new("m", BTreeMap::from([("L4".to_owned(), blocks)]), vec![]).unwrap();
+    let profiles = BTreeMap::from([("m".to_owned(), profile)]);
+    let stages = |link| {
+        let cluster = Cluster::of([(DeviceKind { link, memory_bytes: None, ..kind("L4") }, 3)]).unwrap();
+        let demand = vec![Demand::new("m", 0.0)];
+        let problem = Problem::new(cluster, &profiles, demand, Rules::normal(), Objective::MaxMin).unwrap();
+        greedy(&problem).unwrap().placement.models[0].routes[0].stages.len()
+    };
+    assert_eq!((stages(None), stages(Some(Link { gbps: 1.0 }))), (2, 1));
 }
 
 #[test]
@@ -118,6 +151,8 @@ fn a_placement_that_promises_too_much_fails_its_check() {
     says(broken(|p| p.models[0].routes[0].stages[0].kind = "P4".into()), "of which the cluster has none");
     says(broken(|p| p.models[0].routes[0].stages[0].batch = 2), "was not measured");
     says(broken(|p| p.models[0].routes[0].stages[0].slices = 3), "give a multiple");
+    says(broken(|p| p.models[0].routes[0].stages[0].slices = 0), "count, batch or slices of 0");
+    says(broken(|p| p.models[0].routes[0].stages[0].count = u32::MAX), "there are 2");
     says(broken(|p| p.models[0].routes[0].latency_us = 1.0), "claims a latency of 1");
     let other = Placement::default().check(&problem);
     assert!(matches!(other.unwrap_err()[0], Violation::Models { .. }));

@@ -9,6 +9,21 @@ use eddyline_planner::{Highs, Limits, Microlp, Packing, Rules, Status, plan, wit
 mod published;
 
 #[test]
+fn without_the_published_rule_of_one_route_per_sequence_no_plan_is_worth_less() {
+    let cases = published::cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"));
+    let limits = Limits { gap: 1e-3, ..Limits::default() };
+    for case in cases {
+        let rules = Rules { one_route_per_sequence: false, ..Rules::parity() };
+        let problem = with_arrivals(&case.problem, &Highs, &limits).unwrap().with_rules(rules);
+        let answer = plan(&problem, &Highs, &limits).unwrap();
+        answer.placement.check(&problem).unwrap();
+        let (name, proof) = (&case.name, &answer.proof);
+        assert!(proof.value >= case.published[2] * (1.0 - 1e-3), "{name}: {proof:?}");
+        assert_eq!(proof.status, Status::Optimal, "{name}: {proof:?}");
+    }
+}
+
+#[test]
 fn three_stages_are_never_worse_than_two_and_proven_best() {
     let best = [
         ("G1/L4-P4", 1824.52),

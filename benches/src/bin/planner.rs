@@ -1,7 +1,7 @@
 //! How good plans are and how long they take: the 24 published questions under the published rules and under ours, scale,
-//! four kinds of device, and re-planning.
+//! four kinds of device, the fewest and the cheapest devices, and re-planning.
 //!
-//! `planner [PART] [SECONDS] [CASE]`: one of `parity`, `three`, `kinds`, `scale`, `replan`, or `all`; the limit of a search in
+//! `planner [PART] [SECONDS] [CASE]`: one of `parity`, `three`, `kinds`, `scale`, `cost`, `replan`, or `all`; the limit of a search in
 //! `three`; and which cases, such as `G1`.
 //! It reads the published figures from `../shared/profiles`. Seconds are wall time of one run: templates, program and solver.
 
@@ -27,11 +27,12 @@ mod published;
 
 /// What runs: a part of the suite.
 type Part = fn(&mut Suite) -> Result<(), Box<dyn Error>>;
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("parity", parity),
     ("three", three_stages),
     ("kinds", four_kinds),
     ("scale", scale),
+    ("cost", fewest_and_cheapest),
     ("replan", after_a_loss),
 ];
 
@@ -197,6 +198,7 @@ fn question(
     let kind = |name: &str| DeviceKind {
         per_server: if name == "P4" { 1 } else { 2 },
         link: Some(Link { gbps: 10.0 }),
+        cost: if ["L4", "V100"].contains(&name) { 3.0 } else { 1.0 },
         ..DeviceKind::new(name, EngineKind::Throttled)
     };
     let cluster = Cluster::of(counts.iter().map(|(name, count)| (kind(name), *count)))?;
@@ -262,11 +264,68 @@ fn scale(suite: &mut Suite) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The fewest devices, and the cheapest where one of the fast kind costs as much as three of the slow, for half of what a hundred
+/// can carry and for a tenth; beside whole models.
+fn fewest_and_cheapest(suite: &mut Suite) -> Result<(), Box<dyn Error>> {
+    println!(
+        "{:12} {:>7} {:>6} {:14} {:>7} {:>7} {:>10} {:>6} {:>7}",
+        "models", "devices", "part", "objective", "value", "gap", "status", "s", "uncut"
+    );
+    let profiles = Tables::load(&suite.folder)?.profiles;
+    let groups = ["G1", "G2", "G3", "G4", "G5", "G6"].iter();
+    let cases = groups.flat_map(|g| [(*g, 1, 0.5), (*g, 1, 0.1), (*g, 1_000, 5e-4)]);
+    for (group, times, part) in cases {
+        let models = models_of(suite, group);
+        let models: Vec<&str> = models.iter().map(String::as_str).collect();
+        let all = plan(&question(suite, &[("L4", 25), ("P4", 75)], &models, 3)?, &Highs, &Limits::default())?;
+        let asked = question(suite, &[("L4", 25 * times), ("P4", 75 * times)], &models, 3)?;
+        let mut demands = asked.demands().to_vec();
+        for demand in &mut demands {
+            demand.rate_per_s = all.proof.value * part * f64::from(times);
+        }
+        for objective in [Objective::LeastDevices, Objective::LeastCost] {
+            let (cluster, rules) = (asked.cluster().clone(), asked.rules().clone());
+            let problem = Problem::new(cluster, &profiles, demands.clone(), rules, objective)?;
+            let (answer, seconds) = timed(|| plan(&problem, &Highs, &Limits::default()));
+            let proof = answer?.proof;
+            let uncut = no_partition(&problem, &Highs, &Limits::seconds(5.0));
+            let uncut = uncut.map_or("too few".to_owned(), |uncut| uncut.proof.value.to_string());
+            println!(
+                "{group:12} {:7} {part:6} {:14} {:7} {:6.2}% {:>10} {seconds:6.2} {uncut:>7}",
+                100 * times,
+                format!("{objective:?}"),
+                proof.value,
+                100.0 * proof.gap().unwrap_or(f64::NAN),
+                format!("{:?}", proof.status),
+            );
+            suite.figure(
+                "cost_seconds",
+                &format!("{group}/{}/{part}/{objective:?}", 100 * times),
+                seconds,
+                "s",
+            );
+        }
+    }
+    Ok(())
+}
+
 /// One of a hundred devices dies, of each kind in turn; plans of two stages and of three.
 fn after_a_loss(suite: &mut Suite) -> Result<(), Box<dyn Error>> {
     println!(
-        "{:12} {:>6} {:6} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9} {:>7}",
-        "models", "stages", "lost", "before", "after", "moved", "unwatched", "s", "for 1 %", "moved", "s"
+        "{:12} {:>6} {:6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9} {:>9} {:>7}",
+        "models",
+        "stages",
+        "lost",
+        "before",
+        "after",
+        "moved",
+        "at least",
+        "unwatched",
+        "s",
+        "for 1 %",
+        "moved",
+        "at least",
+        "s"
     );
     let groups = ["G1", "G2", "G3", "G4", "G5", "G6"].iter();
     for (group, stages, lost) in groups.flat_map(|g| [(*g, 2, 0), (*g, 2, 1), (*g, 3, 0), (*g, 3, 1)]) {
@@ -288,14 +347,16 @@ fn after_a_loss(suite: &mut Suite) -> Result<(), Box<dyn Error>> {
             placement.check(&now).map_err(|wrong| format!("{wrong:?}"))?;
         }
         println!(
-            "{group:12} {stages:6} {:6} {:9.1} {:9.1} {:9.2} {:9.2} {seconds:7.2} {:9.1} {:9.2} {calm_seconds:7.2}",
+            "{group:12} {stages:6} {:6} {:9.1} {:9.1} {:9.2} {:9.2} {:9.2} {seconds:7.2} {:9.1} {:9.2} {:9.2} {calm_seconds:7.2}",
             ["L4", "P4"][lost],
             first.proof.value,
             next.answer.proof.value,
             next.moved_devices,
+            next.least_moved.unwrap_or(f64::NAN),
             next.moved_devices_without,
             calm.answer.proof.value,
             calm.moved_devices,
+            calm.least_moved.unwrap_or(f64::NAN),
         );
         let case = format!("{group}/{stages}/{}", ["L4", "P4"][lost]);
         suite.figure("replan_seconds", &case, seconds, "s");
