@@ -157,6 +157,8 @@ struct Builder<'a> {
     /// Feedbacks, places where values are kept, and steps with alternatives.
     points: usize,
     depth: usize,
+    /// How many joins its rows are beside of.
+    beside: usize,
     /// Whether this way does not lead to the next gather.
     aside: bool,
     /// Per feedback that is open around it, how many scatters were.
@@ -239,7 +241,7 @@ impl Builder<'_> {
         let (a, name) = (self.author(salt), self.name("judge"));
         let back = key.as_ref().map(|key| (key.number, key.rounds));
         // Nothing behind it leads back to before it, or to a gather: of the loops only its own is open.
-        let others = self.loops.len() + self.held.len() + self.ways.len() + self.depth;
+        let others = self.loops.len() + self.held.len() + self.ways.len() + self.depth + self.beside;
         let alone = others == 0 && self.keys.iter().all(Option::is_none);
         // What is answered may be late for a window, which is up to the schedule.
         let asks = salt.is_multiple_of(2) && alone && !(self.exact && self.lateness.is_some());
@@ -473,7 +475,9 @@ impl Builder<'_> {
                 let keys: Vec<Option<Key>> = self.keys.iter_mut().map(Option::take).collect();
                 let (depth, loops) = (std::mem::take(&mut self.depth), std::mem::take(&mut self.loops));
                 let (ways, held) = (std::mem::take(&mut self.ways), std::mem::take(&mut self.held));
+                self.beside += 1;
                 let right = self.all(ops, right);
+                self.beside -= 1;
                 (self.depth, self.loops, self.ways, self.held) = (depth, loops, ways, held);
                 for (place, key) in keys.into_iter().enumerate() {
                     self.keys[place] = key;
@@ -598,6 +602,7 @@ pub fn build(case: &Case, records: usize) -> (Workflow, Vec<Output<u64>>, Output
         ways: Vec::new(),
         points: 0,
         depth: 0,
+        beside: 0,
         aside: false,
         loops: Vec::new(),
         names: 0,
