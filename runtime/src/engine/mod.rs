@@ -6,11 +6,11 @@
 //!
 //! * [`cpu`]: ONNX models through tract, and user functions.
 //! * [`throttled`]: another engine's output at a profiled pace.
-//! * [`onnx`]: a model file, read and checked before anything runs.
+//! * `shapes`: the type and shape of every tensor of a graph.
 //! * [`thread`]: a device's thread, with a bounded queue.
 
 pub mod cpu;
-pub mod onnx;
+pub(crate) mod shapes;
 pub mod thread;
 pub mod throttled;
 
@@ -19,8 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{guard, tensor::Tensor};
-use onnx::OnnxModel;
+use crate::{guard, onnx::OnnxModel, tensor::Tensor};
 
 /// The tensors of one item, in the order of the model's inputs or outputs, without a batch dimension.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -35,9 +35,9 @@ use crate::{
     clock::Clock,
     engine::{
         PrepareError,
-        onnx::OnnxModel,
         thread::{DeviceThread, Order},
     },
+    onnx::OnnxModel,
     rules::Rules,
     view::{DeviceView, ProblemView},
 };

@@ -10,10 +10,10 @@ use crate::{
     engine::{
         Engine, StageModel,
         cpu::Cpu,
-        onnx::OnnxModel,
         thread::Prepare,
         throttled::{Pace, Throttled},
     },
+    onnx::OnnxModel,
 };
 
 /// Every device with its stages, every model with its ways through them.

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::{
     clock::Moment,
-    engine::{Item, ItemErrorKind, onnx::tests::model},
+    engine::{Item, ItemErrorKind},
+    onnx::tests::model,
     tensor::Tensor,
     view::ReservationView,
 };
