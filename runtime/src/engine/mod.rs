@@ -96,6 +96,16 @@ pub enum StageModel {
     Function,
 }
 
+impl StageModel {
+    /// Bytes of its files, which are mostly weights.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            StageModel::Onnx(models) => models.iter().map(|model| model.bytes().len() as u64).sum(),
+            StageModel::Function => 0,
+        }
+    }
+}
+
 /// Prepares stages on a device.
 pub trait Engine: Send + Sync {
     /// Prepares a stage. Called on the device's thread, which is where the session stays. May take seconds.
