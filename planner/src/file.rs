@@ -103,7 +103,7 @@ impl Plan {
     /// let plan = Plan::from_toml(
     ///     r#"
     ///     [kind.slow]                          # devices of one kind are equally fast
-    ///     engine = "throttled"                 # or "cpu"
+    ///     engine = "throttled"                 # or "cpu", or "onnxruntime"
     ///     devices = ["slow-1", "slow-2"]
     ///
     ///     [kind.fast]
@@ -398,7 +398,11 @@ pub(crate) mod tests {
     #[test]
     fn what_is_not_a_plan_is_refused_with_its_line() {
         let unknown = refusal("engine = \"throttled\"\n        devices = [\"fast\"]", "engine = \"gpu\"");
-        assert!(unknown.contains("line 7") && unknown.contains("expected `cpu` or `throttled`"), "{unknown}");
+        assert!(
+            unknown.contains("line 7")
+                && unknown.contains("expected one of `cpu`, `throttled`, `onnxruntime`"),
+            "{unknown}"
+        );
         let typo = refusal("batch = 8", "bach = 8");
         assert!(typo.contains("unknown field `bach`"), "{typo}");
         let shape = refusal("{ fixed = 400, per_item = 100 }", "\"fast\"");

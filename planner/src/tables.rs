@@ -3,7 +3,8 @@
 //! * `block_latency.csv`: `model, gpu, slices, block, batch, latency_us`; blocks from 0, batches from 1, without holes.
 //! * `cut_bytes.csv`: `model, cut_after_block, bytes_per_sample_fp16`.
 //! * `models.csv`: `model` and, where known, `slo_us` and `whole_engine_us_KIND` (batch 1).
-//! * `*.json`: `{ "model", "latency_us": { "KIND": […per block] }, "cut_bytes", "cuts", "whole_us", "block_bytes", "slo_us" }`.
+//! * `*.json`: `{ "model", "latency_us": { "KIND": […per block] }, "cut_bytes", "cuts", "whole_us", "block_bytes", "slo_us",
+//!   "measured" }`, as `eddyline profile` writes it; `measured` says how and is not read.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -40,6 +41,9 @@ struct ProfileFile {
     #[serde(default)]
     block_bytes: Vec<u64>,
     slo_us: Option<f64>,
+    /// How it was measured, which nobody plans by.
+    #[serde(default, rename = "measured")]
+    _measured: Option<serde::de::IgnoredAny>,
 }
 
 /// Per model and kind: latencies by block and batch.

@@ -8,7 +8,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use tract_onnx::prelude::*;
 
-use super::{Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, guarded};
+use super::{
+    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, check_item, functions, guarded,
+};
 use crate::onnx::OnnxModel;
 use crate::tensor::{DType, Dim, Element, Tensor as Ours, TensorSpec, dims};
 
@@ -22,22 +24,12 @@ pub struct Cpu;
 impl Engine for Cpu {
     fn prepare(&self, stage: &StageModel) -> Result<Box<dyn Session>, PrepareError> {
         match stage {
-            StageModel::Function => Ok(Box::new(Functions)),
+            StageModel::Function => Ok(functions()),
             StageModel::Onnx(models) => {
                 let graphs = models.iter().map(Graph::prepare).collect::<Result<_, _>>()?;
                 Ok(Box::new(Graphs { graphs }))
             }
         }
-    }
-}
-
-/// User functions bring their code along, so there is nothing to prepare.
-struct Functions;
-
-impl Session for Functions {
-    fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>> {
-        let message = "this model is a function and takes no tensors; send it a function";
-        batch.iter().map(|_| Err(ItemError::new(ItemErrorKind::Input, message))).collect()
     }
 }
 
@@ -97,7 +89,7 @@ impl Graph {
     }
 
     fn run(&mut self, item: &Item) -> Result<Item, ItemError> {
-        self.check(item)?;
+        check_item(&self.model, item)?;
         let engine = |error: TractError| {
             ItemError::new(
                 ItemErrorKind::Engine,
@@ -130,27 +122,6 @@ impl Graph {
             .map(|(spec, output)| item_of(spec, output).map_err(engine))
             .collect::<Result<_, _>>()
             .map(Item::new)
-    }
-
-    fn check(&self, item: &Item) -> Result<(), ItemError> {
-        let wrong = |message: String| Err(ItemError::new(ItemErrorKind::Input, message));
-        let (specs, file) = (self.model.inputs(), self.model.file());
-        if item.tensors.len() != specs.len() {
-            let (given, wanted) = (item.tensors.len(), specs.len());
-            return wrong(format!(
-                "`{file}` takes {wanted} tensors, but the item has {given}; give one per input"
-            ));
-        }
-        for (tensor, spec) in item.tensors.iter().zip(specs) {
-            if tensor.dtype() != spec.dtype || !spec.takes(tensor.shape()) {
-                let wanted = format!("{}[{}]", spec.dtype, dims(spec.item_shape()));
-                return wrong(format!(
-                    "`{file}` takes {wanted} as `{}`, but this item has {tensor}; change the pre-step",
-                    spec.name
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Layers that engines make one of. A cut between them would cost time and round otherwise.
 //!
 //! Scaling and shifting by constants goes into the weights of what comes before it, and changes of layout go into what comes
-//! behind them.
+//! behind them, through norms too.
 
 use super::graph::Graph;
 
@@ -11,12 +11,13 @@ pub fn glued(graph: &Graph) -> Vec<Option<usize>> {
     for (place, node) in graph.order.iter().enumerate() {
         for tensor in &graph.nodes[*node].takes {
             let Some(maker) = graph.maker[*tensor] else { continue };
-            let parts_nothing = match kind(graph, maker) {
+            let together = match kind(graph, maker) {
                 Kind::Weights | Kind::Scale => kind(graph, *node) == Kind::Scale,
                 Kind::Layout => kind(graph, *node) != Kind::Other,
+                Kind::Norm => matches!(kind(graph, *node), Kind::Layout | Kind::Weights),
                 Kind::Other => false,
             };
-            if parts_nothing {
+            if together {
                 glued[*tensor] = Some(place);
             }
         }
@@ -30,6 +31,8 @@ enum Kind {
     Weights,
     /// Scales or shifts by constants.
     Scale,
+    /// Sums along a dimension, in the order in which the layout has them.
+    Norm,
     /// Moves elements.
     Layout,
     Other,
@@ -42,6 +45,7 @@ fn kind(graph: &Graph, node: usize) -> Kind {
         "Conv" | "ConvTranspose" | "Gemm" | "MatMul" => Kind::Weights,
         "BatchNormalization" => Kind::Scale,
         "Add" | "Sub" | "Mul" | "Div" if by_constants() => Kind::Scale,
+        "GroupNormalization" | "InstanceNormalization" | "LayerNormalization" => Kind::Norm,
         "Flatten" | "Reshape" | "Squeeze" | "Transpose" | "Unsqueeze" => Kind::Layout,
         _ => Kind::Other,
     }

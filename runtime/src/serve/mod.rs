@@ -383,13 +383,15 @@ pub enum ServeError {
     },
     /// A device of an engine that this program does not have.
     #[error(
-        "device `{device}` is of the engine `{engine}`, which this program does not have; use `cpu` or `throttled`"
+        "device `{device}` is of the engine `{engine}`, which is not there: {why}; `eddyline devices` lists what is"
     )]
     Engine {
         /// The device.
         device: String,
         /// The engine.
         engine: &'static str,
+        /// Why it is not there, and what to do.
+        why: String,
     },
     /// A stage that its engine cannot run.
     #[error("model `{model}` cannot be prepared on device `{device}`: {error}")]

@@ -10,6 +10,7 @@ use crate::{
     engine::{
         Engine, StageModel,
         cpu::Cpu,
+        found::open,
         thread::Prepare,
         throttled::{Pace, Throttled},
     },
@@ -115,9 +116,10 @@ impl Placement {
                     (EngineKind::Throttled, Some(pace)) => {
                         Arc::new(Throttled::new(Arc::new(Cpu), clock.clone(), pace.clone()))
                     }
-                    (engine, _) => {
-                        return Err(ServeError::Engine { device: device.clone(), engine: engine.name() });
-                    }
+                    (engine, _) => open(engine).map_err(|why| {
+                        let (device, engine) = (device.clone(), engine.name());
+                        ServeError::Engine { device, engine, why }
+                    })?,
                 };
                 let at = self.device(device, kind.engine);
                 let placed = &mut self.devices[at];
