@@ -63,6 +63,9 @@ pub struct ProfileArgs {
     svg: Option<PathBuf>,
 }
 
+/// An engine, and the kind of device that it is.
+type Named = (String, Arc<dyn Engine>);
+
 /// What was measured on one kind of device.
 struct Kind {
     name: String,
@@ -135,7 +138,7 @@ impl ProfileArgs {
         }
     }
 
-    fn engines(&self) -> Result<Vec<(String, Arc<dyn Engine>)>, ModelError> {
+    fn engines(&self) -> Result<Vec<Named>, ModelError> {
         let engine = |name: &String| {
             let known =
                 [EngineKind::Cpu, EngineKind::Onnxruntime].into_iter().find(|kind| kind.name() == name);
