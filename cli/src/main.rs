@@ -1,16 +1,25 @@
 //! The `eddyline` command. Each subcommand is a file; this one only reads the arguments and says errors.
 
 mod ask;
+mod chart;
+mod devices;
 mod diff;
+mod inspect;
+mod model;
 mod picture;
 mod plan;
+mod profile;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "eddyline", about = "Places models on mixed devices", version)]
+#[command(
+    name = "eddyline",
+    about = "Looks into models, measures them, and places them on mixed devices",
+    version
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -26,6 +35,12 @@ enum Command {
         #[command(flatten)]
         ask: Option<ask::Ask>,
     },
+    /// Shows the layers of a model, what they cost, where it can be cut and into which blocks
+    Inspect(inspect::Inspect),
+    /// Measures how long the blocks of a model take, and writes the profile that plans are made from
+    Profile(profile::ProfileArgs),
+    /// Lists what there is to run models on, and what is not and why
+    Devices,
 }
 
 #[derive(Subcommand)]
@@ -35,11 +50,16 @@ enum Also {
 }
 
 fn main() -> ExitCode {
-    let Command::Plan { also, ask } = Arguments::parse().command;
-    let done = match (also, ask) {
-        (Some(Also::Diff(diff)), _) => diff.run(),
-        (None, Some(ask)) => plan::run(&ask),
-        (None, None) => Err(ask::CliError::Nothing),
+    let done = match Arguments::parse().command {
+        Command::Plan { also: Some(Also::Diff(diff)), .. } => diff.run().map_err(|error| error.to_string()),
+        Command::Plan { ask: Some(ask), .. } => plan::run(&ask).map_err(|error| error.to_string()),
+        Command::Plan { .. } => Err(ask::CliError::Nothing.to_string()),
+        Command::Inspect(inspect) => inspect.run().map_err(|error| error.to_string()),
+        Command::Profile(profile) => profile.run().map_err(|error| error.to_string()),
+        Command::Devices => {
+            devices::run();
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

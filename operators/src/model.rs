@@ -4,8 +4,8 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use eddyline_runtime::{
     Data,
-    engine::onnx::{Declared, OnnxError, OnnxModel},
     graph::{Graph, Place},
+    onnx::{Declared, OnnxError, OnnxModel},
     serve::ServedModel,
     tensor::{Tensor, TensorError},
     view::Role,

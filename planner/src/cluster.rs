@@ -16,6 +16,8 @@ pub enum EngineKind {
     Cpu,
     /// Real output, at the pace of the profile: unlike devices on one laptop.
     Throttled,
+    /// The processor through ONNX Runtime, at its own pace.
+    Onnxruntime,
 }
 
 impl EngineKind {
@@ -24,6 +26,7 @@ impl EngineKind {
         match self {
             EngineKind::Cpu => "cpu",
             EngineKind::Throttled => "throttled",
+            EngineKind::Onnxruntime => "onnxruntime",
         }
     }
 

@@ -49,6 +49,8 @@ struct ProfileSection {
     latency_us: BTreeMap<String, Latencies>,
     #[serde(default)]
     cut_bytes: Vec<u64>,
+    #[serde(default)]
+    cuts: Vec<Vec<String>>,
 }
 
 /// A model of one block gives its latency without a list around it.
@@ -101,7 +103,7 @@ impl Plan {
     /// let plan = Plan::from_toml(
     ///     r#"
     ///     [kind.slow]                          # devices of one kind are equally fast
-    ///     engine = "throttled"                 # or "cpu"
+    ///     engine = "throttled"                 # or "cpu", or "onnxruntime"
     ///     devices = ["slow-1", "slow-2"]
     ///
     ///     [kind.fast]
@@ -129,7 +131,8 @@ impl Plan {
     /// ```
     ///
     /// A model in several stages has, in place of `pool`, one `[[model.NAME.stage]]` per stage with `pool` and
-    /// `blocks = [first, end]` (the end is not included); its profile has a latency per block. A model that runs in
+    /// `blocks = [first, end]` (the end is not included); its profile has a latency per block, and may say in `cuts` which tensors
+    /// cross behind each block but the last, as `eddyline profile` writes it. A model that runs in
     /// several ways at once has one `[[model.NAME.pipeline]]` per way, each with `batch` and `pool` or `stage`.
     pub fn from_toml(text: &str, file: &str) -> Result<Self, LoadError> {
         let parsed: PlanFile = parse(text, file, "plan")?;
@@ -158,7 +161,8 @@ impl PlanFile {
                 Latencies::One(latency) => (kind, vec![latency]),
                 Latencies::Blocks(blocks) => (kind, blocks),
             });
-            profiles.push(Profile::new(model, latency_us.collect(), section.cut_bytes)?);
+            let profile = Profile::new(model, latency_us.collect(), section.cut_bytes)?;
+            profiles.push(if section.cuts.is_empty() { profile } else { profile.with_cuts(section.cuts)? });
         }
         let mut pipelines = Vec::new();
         for (model, section) in self.model {
@@ -394,7 +398,11 @@ pub(crate) mod tests {
     #[test]
     fn what_is_not_a_plan_is_refused_with_its_line() {
         let unknown = refusal("engine = \"throttled\"\n        devices = [\"fast\"]", "engine = \"gpu\"");
-        assert!(unknown.contains("line 7") && unknown.contains("expected `cpu` or `throttled`"), "{unknown}");
+        assert!(
+            unknown.contains("line 7")
+                && unknown.contains("expected one of `cpu`, `throttled`, `onnxruntime`"),
+            "{unknown}"
+        );
         let typo = refusal("batch = 8", "bach = 8");
         assert!(typo.contains("unknown field `bach`"), "{typo}");
         let shape = refusal("{ fixed = 400, per_item = 100 }", "\"fast\"");

@@ -74,6 +74,7 @@ pub struct Profile {
     model: String,
     latency_us: BTreeMap<String, Vec<Latency>>,
     cut_bytes: Vec<u64>,
+    cuts: Vec<Vec<String>>,
     whole_us: BTreeMap<String, Latency>,
     block_bytes: Vec<u64>,
 }
@@ -112,7 +113,20 @@ impl Profile {
         if !cut_bytes.is_empty() && cut_bytes.len() + 1 != blocks {
             return Err(ProfileError::Cuts { model, found: cut_bytes.len(), wanted: blocks - 1 });
         }
-        Ok(Self { model, latency_us, cut_bytes, whole_us: BTreeMap::new(), block_bytes: Vec::new() })
+        let (cuts, whole_us, block_bytes) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Ok(Self { model, latency_us, cut_bytes, cuts, whole_us, block_bytes })
+    }
+
+    /// Adds where the blocks end: the names of the tensors that cross the cut behind every block but the last. A graph is then cut
+    /// just there; without them it is cut into as many blocks of about equal time.
+    pub fn with_cuts(mut self, cuts: Vec<Vec<String>>) -> Result<Self, ProfileError> {
+        let wanted = self.blocks() as usize - 1;
+        if cuts.len() != wanted || cuts.iter().any(Vec::is_empty) {
+            let found = cuts.iter().filter(|cut| !cut.is_empty()).count();
+            return Err(ProfileError::CutNames { model: self.model, found, wanted });
+        }
+        self.cuts = cuts;
+        Ok(self)
     }
 
     /// Adds what the uncut model takes per kind. It is often less than the sum of its blocks (by 13 % in the mean of 18
@@ -191,6 +205,11 @@ impl Profile {
     /// The memory that these blocks need, bytes; 0 where it is not known.
     pub fn memory_bytes(&self, blocks: std::ops::Range<u32>) -> u64 {
         self.block_bytes.get(blocks.start as usize..blocks.end as usize).map_or(0, |run| run.iter().sum())
+    }
+
+    /// The tensors that cross the cut behind each block but the last; empty where they were not named.
+    pub fn cuts(&self) -> &[Vec<String>] {
+        &self.cuts
     }
 
     /// Bytes of one item at the cut behind that block; `None` where it was not measured.
@@ -276,6 +295,18 @@ pub enum ProfileError {
         /// Entries wanted.
         wanted: usize,
     },
+    /// The wrong number of cuts by name.
+    #[error(
+        "profile.{model}.cuts names the tensors of {found} cuts; name those of {wanted}, one list behind every block but the last, or leave it out"
+    )]
+    CutNames {
+        /// The model.
+        model: String,
+        /// Cuts with names.
+        found: usize,
+        /// Cuts wanted.
+        wanted: usize,
+    },
     /// The wrong number of cuts.
     #[error(
         "profile.{model}.cut_bytes has {found} entries; give {wanted}, one behind every block but the last, or leave it out"
@@ -317,6 +348,13 @@ mod tests {
         assert_eq!(profile.latency_us("fast", &Blocks::Whole, 1), None);
         assert_eq!(profile.latency_us("slow", &Blocks::Run(2..4), 1), None);
         assert_eq!(profile.cut_bytes(1), Some(6));
+        let named = |cuts: &[&[&str]]| {
+            let cuts = cuts.iter().map(|cut| cut.iter().map(|name| (*name).to_owned()).collect());
+            profile.clone().with_cuts(cuts.collect()).map(|profile| profile.cuts().len())
+        };
+        assert_eq!(named(&[&["a", "b"], &["c"]]), Ok(2));
+        assert!(named(&[&["a"]]).unwrap_err().to_string().contains("of 1 cuts; name those of 2"));
+        assert!(named(&[&["a"], &[]]).is_err());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! * `block_latency.csv`: `model, gpu, slices, block, batch, latency_us`; blocks from 0, batches from 1, without holes.
 //! * `cut_bytes.csv`: `model, cut_after_block, bytes_per_sample_fp16`.
 //! * `models.csv`: `model` and, where known, `slo_us` and `whole_engine_us_KIND` (batch 1).
-//! * `*.json`: `{ "model", "latency_us": { "KIND": […per block] }, "cut_bytes", "whole_us", "block_bytes", "slo_us" }`.
+//! * `*.json`: `{ "model", "latency_us": { "KIND": […per block] }, "cut_bytes", "cuts", "whole_us", "block_bytes", "slo_us",
+//!   "measured" }`, as `eddyline profile` writes it; `measured` says how and is not read.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -34,10 +35,15 @@ struct ProfileFile {
     #[serde(default)]
     cut_bytes: Vec<u64>,
     #[serde(default)]
+    cuts: Vec<Vec<String>>,
+    #[serde(default)]
     whole_us: BTreeMap<String, Latency>,
     #[serde(default)]
     block_bytes: Vec<u64>,
     slo_us: Option<f64>,
+    /// How it was measured, which nobody plans by.
+    #[serde(default, rename = "measured")]
+    _measured: Option<serde::de::IgnoredAny>,
 }
 
 /// Per model and kind: latencies by block and batch.
@@ -80,6 +86,9 @@ impl Tables {
         let mut profile =
             Profile::new(parsed.model.clone(), parsed.latency_us, parsed.cut_bytes).map_err(wrong)?;
         profile = profile.with_whole(parsed.whole_us).map_err(wrong)?;
+        if !parsed.cuts.is_empty() {
+            profile = profile.with_cuts(parsed.cuts).map_err(wrong)?;
+        }
         if !parsed.block_bytes.is_empty() {
             profile = profile.with_block_bytes(parsed.block_bytes).map_err(wrong)?;
         }

@@ -33,6 +33,9 @@ impl Plan {
             let cuts = (0..profile.blocks()).map_while(|block| profile.cut_bytes(block));
             line(format!("[profile.{}]", quoted(profile.model())));
             line(format!("cut_bytes = {}", Value::from(cuts.collect::<Vec<_>>())));
+            if !profile.cuts().is_empty() {
+                line(format!("cuts = {}", Value::from(profile.cuts().to_vec())));
+            }
             line(format!("[profile.{}.latency_us]", quoted(profile.model())));
             for kind in profile.kinds() {
                 let blocks: Vec<String> = profile.blocks_on(kind).iter().map(latency).collect();
@@ -74,6 +77,14 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let plan = Plan::from_toml(crate::file::tests::FIRST_EXAMPLE, "plan.toml").unwrap();
+        assert_eq!(Plan::from_toml(&plan.to_toml(), "again.toml").unwrap(), plan);
+        let cut = r#"
+            kind.a = { engine = "cpu", devices = ["a"] }
+            profile.m = { latency_us.a = [[1], [2]], cuts = [["x", "y\"z"]] }
+            model.m = { batch = 1, stage = [{ blocks = [0, 2], pool = ["a"] }] }
+        "#;
+        let plan = Plan::from_toml(cut, "plan.toml").unwrap();
+        assert_eq!(plan.profiles()[0].cuts(), [["x", "y\"z"]]);
         assert_eq!(Plan::from_toml(&plan.to_toml(), "again.toml").unwrap(), plan);
     }
 }

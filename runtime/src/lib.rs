@@ -41,6 +41,7 @@ mod interleavings;
 pub mod loops;
 mod node;
 pub mod observer;
+pub mod onnx;
 pub mod operator;
 pub mod origin;
 pub mod people;

@@ -4,13 +4,14 @@
 //! as much per item. Where a model leaves dimensions besides the batch open, there is one plan per shape seen, the latest
 //! [`PLANS`] are kept.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use tract_onnx::prelude::*;
 
 use super::{
-    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, guarded, onnx::OnnxModel,
+    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, check_item, functions, guarded,
 };
+use crate::onnx::OnnxModel;
 use crate::tensor::{DType, Dim, Element, Tensor as Ours, TensorSpec, dims};
 
 /// Most concrete plans that a stage keeps of one model.
@@ -23,22 +24,12 @@ pub struct Cpu;
 impl Engine for Cpu {
     fn prepare(&self, stage: &StageModel) -> Result<Box<dyn Session>, PrepareError> {
         match stage {
-            StageModel::Function => Ok(Box::new(Functions)),
+            StageModel::Function => Ok(functions()),
             StageModel::Onnx(models) => {
                 let graphs = models.iter().map(Graph::prepare).collect::<Result<_, _>>()?;
                 Ok(Box::new(Graphs { graphs }))
             }
         }
-    }
-}
-
-/// User functions bring their code along, so there is nothing to prepare.
-struct Functions;
-
-impl Session for Functions {
-    fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>> {
-        let message = "this model is a function and takes no tensors; send it a function";
-        batch.iter().map(|_| Err(ItemError::new(ItemErrorKind::Input, message))).collect()
     }
 }
 
@@ -78,7 +69,7 @@ impl Graph {
             ),
         };
         let made = guarded(|| -> TractResult<Self> {
-            let inferred = parse(model)?;
+            let (inferred, _) = parse(model)?;
             let fixed = |spec: &TensorSpec| {
                 let lens = spec.item_shape().iter().map(|dim| match dim {
                     Dim::Fixed(len) => Some(*len),
@@ -98,7 +89,7 @@ impl Graph {
     }
 
     fn run(&mut self, item: &Item) -> Result<Item, ItemError> {
-        self.check(item)?;
+        check_item(&self.model, item)?;
         let engine = |error: TractError| {
             ItemError::new(
                 ItemErrorKind::Engine,
@@ -132,27 +123,6 @@ impl Graph {
             .collect::<Result<_, _>>()
             .map(Item::new)
     }
-
-    fn check(&self, item: &Item) -> Result<(), ItemError> {
-        let wrong = |message: String| Err(ItemError::new(ItemErrorKind::Input, message));
-        let (specs, file) = (self.model.inputs(), self.model.file());
-        if item.tensors.len() != specs.len() {
-            let (given, wanted) = (item.tensors.len(), specs.len());
-            return wrong(format!(
-                "`{file}` takes {wanted} tensors, but the item has {given}; give one per input"
-            ));
-        }
-        for (tensor, spec) in item.tensors.iter().zip(specs) {
-            if tensor.dtype() != spec.dtype || !spec.takes(tensor.shape()) {
-                let wanted = format!("{}[{}]", spec.dtype, dims(spec.item_shape()));
-                return wrong(format!(
-                    "`{file}` takes {wanted} as `{}`, but this item has {tensor}; change the pre-step",
-                    spec.name
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 fn fits(shapes: &[Vec<usize>], item: &Item) -> bool {
@@ -161,7 +131,7 @@ fn fits(shapes: &[Vec<usize>], item: &Item) -> bool {
 
 /// Exporters write a symbolic batch into inner shapes, which tract then refuses to unify with a concrete input; so both
 /// value infos and output shapes are ignored and worked out again.
-fn parse(model: &OnnxModel) -> TractResult<InferenceModel> {
+pub(super) fn parse(model: &OnnxModel) -> TractResult<(InferenceModel, HashMap<String, OutletId>)> {
     let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
     let proto = onnx.proto_model_for_read(&mut model.bytes())?;
     let parsed = onnx.parse(&proto, model.folder())?;
@@ -169,7 +139,7 @@ fn parse(model: &OnnxModel) -> TractResult<InferenceModel> {
         let missing = parsed.unresolved_inputs.join("`, `");
         return Err(TractError::msg(format!("no node makes `{missing}`")));
     }
-    Ok(parsed.model)
+    Ok((parsed.model, parsed.outlets_by_name))
 }
 
 fn concrete(
@@ -184,7 +154,7 @@ fn concrete(
     inferred.into_optimized()?.into_runnable()
 }
 
-fn datum_type(dtype: DType) -> DatumType {
+pub(super) fn datum_type(dtype: DType) -> DatumType {
     match dtype {
         DType::F32 => f32::datum_type(),
         DType::I32 => i32::datum_type(),
@@ -208,11 +178,6 @@ fn batch_of_one(tensor: &Ours) -> TractResult<TValue> {
 }
 
 fn item_of(spec: &TensorSpec, output: &Tensor) -> TractResult<Ours> {
-    fn copy<T: Datum + Element>(output: &Tensor, shape: &[usize]) -> TractResult<Ours> {
-        let cast = output.cast_to::<T>()?;
-        let values = cast.to_plain_array_view::<T>()?.iter().copied().collect();
-        Ours::new(shape, values).map_err(|error| TractError::msg(error.to_string()))
-    }
     let [1, shape @ ..] = output.shape() else {
         let found = dims(output.shape());
         return Err(TractError::msg(format!(
@@ -220,17 +185,27 @@ fn item_of(spec: &TensorSpec, output: &Tensor) -> TractResult<Ours> {
             spec.name
         )));
     };
-    match spec.dtype {
-        DType::F32 => copy::<f32>(output, shape),
-        DType::I32 => copy::<i32>(output, shape),
-        DType::I64 => copy::<i64>(output, shape),
-        DType::U8 => copy::<u8>(output, shape),
-        DType::Bool => copy::<bool>(output, shape),
+    copied(output, spec.dtype, shape)
+}
+
+/// The elements of a tensor in another shape of as many.
+pub(super) fn copied(tensor: &Tensor, dtype: DType, shape: &[usize]) -> TractResult<Ours> {
+    fn copy<T: Datum + Element>(tensor: &Tensor, shape: &[usize]) -> TractResult<Ours> {
+        let cast = tensor.cast_to::<T>()?;
+        let values = cast.to_plain_array_view::<T>()?.iter().copied().collect();
+        Ours::new(shape, values).map_err(|error| TractError::msg(error.to_string()))
+    }
+    match dtype {
+        DType::F32 => copy::<f32>(tensor, shape),
+        DType::I32 => copy::<i32>(tensor, shape),
+        DType::I64 => copy::<i64>(tensor, shape),
+        DType::U8 => copy::<u8>(tensor, shape),
+        DType::Bool => copy::<bool>(tensor, shape),
     }
 }
 
 /// An error with what is behind it, on one line and not longer than a person reads.
-fn chain(error: &TractError) -> String {
+pub(super) fn chain(error: &TractError) -> String {
     let mut text = format!("{error:#}").replace('\n', " ");
     if let Some((end, _)) = text.char_indices().nth(400) {
         text.truncate(end);
@@ -242,7 +217,7 @@ fn chain(error: &TractError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::onnx::tests::model;
+    use crate::onnx::tests::model;
 
     fn floats(values: &[f32]) -> Item {
         Item::from(Ours::new([values.len()], values.to_vec()).unwrap())

@@ -5,12 +5,19 @@
 //! [`serve`](crate::serve).
 //!
 //! * [`cpu`]: ONNX models through tract, and user functions.
+//! * [`found`]: what there is on this machine, and what is not and why.
+//! * [`measure`]: how long a stage takes.
 //! * [`throttled`]: another engine's output at a profiled pace.
-//! * [`onnx`]: a model file, read and checked before anything runs.
+//! * `onnxruntime`, where its feature is on: ONNX models through ONNX Runtime.
+//! * `shapes`: the type and shape of every tensor of a graph.
 //! * [`thread`]: a device's thread, with a bounded queue.
 
 pub mod cpu;
-pub mod onnx;
+pub mod found;
+pub mod measure;
+#[cfg(feature = "onnxruntime")]
+pub mod onnxruntime;
+pub(crate) mod shapes;
 pub mod thread;
 pub mod throttled;
 
@@ -19,8 +26,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{guard, tensor::Tensor};
-use onnx::OnnxModel;
+use crate::{
+    guard,
+    onnx::OnnxModel,
+    tensor::{Tensor, dims},
+};
 
 /// The tensors of one item, in the order of the model's inputs or outputs, without a batch dimension.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,6 +107,16 @@ pub enum StageModel {
     Function,
 }
 
+impl StageModel {
+    /// Bytes of its files, which are mostly weights.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            StageModel::Onnx(models) => models.iter().map(|model| model.bytes().len() as u64).sum(),
+            StageModel::Function => 0,
+        }
+    }
+}
+
 /// Prepares stages on a device.
 pub trait Engine: Send + Sync {
     /// Prepares a stage. Called on the device's thread, which is where the session stays. May take seconds.
@@ -120,6 +140,40 @@ pub trait Session {
 pub struct PrepareError {
     /// What happened and what to do.
     pub message: String,
+}
+
+/// Holds an item against what a model takes.
+fn check_item(model: &OnnxModel, item: &Item) -> Result<(), ItemError> {
+    let wrong = |message: String| Err(ItemError::new(ItemErrorKind::Input, message));
+    let (specs, file) = (model.inputs(), model.file());
+    if item.tensors.len() != specs.len() {
+        let (given, wanted) = (item.tensors.len(), specs.len());
+        return wrong(format!(
+            "`{file}` takes {wanted} tensors, but the item has {given}; give one per input"
+        ));
+    }
+    for (tensor, spec) in item.tensors.iter().zip(specs) {
+        if tensor.dtype() != spec.dtype || !spec.takes(tensor.shape()) {
+            let wanted = format!("{}[{}]", spec.dtype, dims(spec.item_shape()));
+            return wrong(format!(
+                "`{file}` takes {wanted} as `{}`, but this item has {tensor}; change the pre-step",
+                spec.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The session of user functions, on any engine: they bring their code along, so there is nothing to prepare.
+fn functions() -> Box<dyn Session> {
+    struct Functions;
+    impl Session for Functions {
+        fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>> {
+            let message = "this model is a function and takes no tensors; send it a function";
+            batch.iter().map(|_| Err(ItemError::new(ItemErrorKind::Input, message))).collect()
+        }
+    }
+    Box::new(Functions)
 }
 
 /// Runs code that may panic; a panic becomes the error of one item.

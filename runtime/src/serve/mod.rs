@@ -4,7 +4,7 @@
 //! dispatcher cuts and merges them into launches under reservations; a stage actor per stage and device hands them to
 //! the device's own thread and their output straight to the next stage. A failure stays with its item.
 //!
-//! * `placement`: from the plan to what is prepared where. Pure.
+//! * `placement`: from the plan to what is prepared where; `division`: a graph into the plan's blocks. Pure.
 //! * `timeline`: the reservations of one device. Pure.
 //! * `queue`: the waiting parts of one model. Pure.
 //! * `dispatcher`: which batch goes when, and where.
@@ -13,6 +13,7 @@
 
 mod call;
 mod dispatcher;
+mod division;
 mod placement;
 mod queue;
 mod stage;
@@ -35,9 +36,9 @@ use crate::{
     clock::Clock,
     engine::{
         PrepareError,
-        onnx::OnnxModel,
         thread::{DeviceThread, Order},
     },
+    onnx::OnnxModel,
     rules::Rules,
     view::{DeviceView, ProblemView},
 };
@@ -47,7 +48,7 @@ use timeline::Timeline;
 /// A model that a workflow calls.
 #[derive(Clone, Debug)]
 pub enum ServedModel {
-    /// One ONNX graph, to be run as one stage.
+    /// One ONNX graph, which is cut where its plan has several stages.
     Onnx {
         /// Its name in workflow and plan.
         name: String,
@@ -110,7 +111,13 @@ impl Serving {
         models: Vec<ServedModel>,
         clock: Clock,
     ) -> Result<Self, ServeError> {
-        let placement = Placement::new(&plan, &models, &clock)?;
+        // Cutting a model copies its weights, which may take a while.
+        let placing = tokio::task::spawn_blocking({
+            let clock = clock.clone();
+            move || Placement::new(&plan, &models, &clock).map(|placement| (placement, models))
+        });
+        let (placement, models) =
+            placing.await.map_err(|error| ServeError::Actors { error: error.to_string() })??;
         let mut devices = Vec::with_capacity(placement.devices.len());
         let mut queues = Vec::with_capacity(placement.devices.len());
         let mut preparing = Vec::with_capacity(placement.devices.len());
@@ -314,9 +321,9 @@ pub enum ServeError {
         /// What the plan places.
         placed: String,
     },
-    /// An ONNX graph in several stages.
+    /// An ONNX graph that cannot be cut as the plan says.
     #[error(
-        "the plan cuts the model `{model}` into {stages} stages, but `{file}` is one graph; give its blocks as graphs of their own, or place it as one stage"
+        "the plan cuts the model `{model}` into {stages} stages, but `{file}` is one graph that cannot be: {why}; plan again with its profile, or place it as one stage"
     )]
     Uncut {
         /// The model.
@@ -325,6 +332,20 @@ pub enum ServeError {
         file: String,
         /// Stages planned.
         stages: usize,
+        /// Why not.
+        why: String,
+    },
+    /// More than fits into a device.
+    #[error(
+        "device `{device}` has {has} bytes of memory, but the stages on it need {needs} for their weights; place fewer there"
+    )]
+    Memory {
+        /// The device.
+        device: String,
+        /// What its stages need.
+        needs: u64,
+        /// What it has.
+        has: u64,
     },
     /// A function in several stages.
     #[error(
@@ -362,13 +383,15 @@ pub enum ServeError {
     },
     /// A device of an engine that this program does not have.
     #[error(
-        "device `{device}` is of the engine `{engine}`, which this program does not have; use `cpu` or `throttled`"
+        "device `{device}` is of the engine `{engine}`, which is not there: {why}; `eddyline devices` lists what is"
     )]
     Engine {
         /// The device.
         device: String,
         /// The engine.
         engine: &'static str,
+        /// Why it is not there, and what to do.
+        why: String,
     },
     /// A stage that its engine cannot run.
     #[error("model `{model}` cannot be prepared on device `{device}`: {error}")]
@@ -409,7 +432,10 @@ impl ServeError {
             | ServeError::BlockCount { model, .. }
             | ServeError::Boundary { model, .. }
             | ServeError::Prepare { model, .. } => Some(model),
-            ServeError::Engine { .. } | ServeError::Thread { .. } | ServeError::Actors { .. } => None,
+            ServeError::Engine { .. }
+            | ServeError::Memory { .. }
+            | ServeError::Thread { .. }
+            | ServeError::Actors { .. } => None,
         }
     }
 

@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use eddyline_planner::{Blocks, EngineKind, Pipeline, Plan, Stage};
 
-use super::{ServeError, ServedModel};
+use super::{ServeError, ServedModel, division::Division};
 use crate::{
     clock::Clock,
     engine::{
         Engine, StageModel,
         cpu::Cpu,
-        onnx::OnnxModel,
+        found::open,
         thread::Prepare,
         throttled::{Pace, Throttled},
     },
+    onnx::OnnxModel,
 };
 
 /// Every device with its stages, every model with its ways through them.
@@ -61,10 +62,26 @@ impl Placement {
                 return Err(ServeError::DuplicateModel { model: model.name().to_owned() });
             }
             let name: Arc<str> = model.name().into();
+            let mut parts = match model {
+                ServedModel::Onnx { name, model } => {
+                    Some(Division::new(plan, name, model).map_err(|why| uncut(plan, name, model, why))?)
+                }
+                ServedModel::Blocks { .. } | ServedModel::Function { .. } => None,
+            };
             let mut pipelines = Vec::new();
             for pipeline in plan.pipelines_of(&name) {
                 check(model, pipeline)?;
-                pipelines.push(placement.place(plan, &name, model, pipeline, clock)?);
+                let mut stages = Vec::with_capacity(pipeline.stages.len());
+                for stage in &pipeline.stages {
+                    stages.push(match (&mut parts, model) {
+                        (Some(parts), ServedModel::Onnx { name, model }) => {
+                            let part = parts.stage(&stage.blocks);
+                            StageModel::Onnx(vec![part.map_err(|why| uncut(plan, name, model, why))?])
+                        }
+                        _ => model.stage(&stage.blocks)?,
+                    });
+                }
+                pipelines.push(placement.place(plan, &name, stages, pipeline, clock)?);
             }
             if pipelines.is_empty() {
                 let mut placed: Vec<String> =
@@ -74,6 +91,7 @@ impl Placement {
             }
             placement.models.push(PlacedModel { name, pipelines });
         }
+        placement.check_memory(plan)?;
         Ok(placement)
     }
 
@@ -81,13 +99,12 @@ impl Placement {
         &mut self,
         plan: &Plan,
         name: &Arc<str>,
-        model: &ServedModel,
+        models: Vec<StageModel>,
         pipeline: &Pipeline,
         clock: &Clock,
     ) -> Result<PlacedPipeline, ServeError> {
         let mut stages = Vec::with_capacity(pipeline.stages.len());
-        for (at, stage) in pipeline.stages.iter().enumerate() {
-            let stage_model = model.stage(&stage.blocks)?;
+        for (at, (stage, stage_model)) in pipeline.stages.iter().zip(models).enumerate() {
             let label = format!("{name} {}/{}", at + 1, pipeline.stages.len());
             let mut places = Vec::with_capacity(stage.pool.devices.len());
             for device in &stage.pool.devices {
@@ -99,9 +116,10 @@ impl Placement {
                     (EngineKind::Throttled, Some(pace)) => {
                         Arc::new(Throttled::new(Arc::new(Cpu), clock.clone(), pace.clone()))
                     }
-                    (engine, _) => {
-                        return Err(ServeError::Engine { device: device.clone(), engine: engine.name() });
-                    }
+                    (engine, _) => open(engine).map_err(|why| {
+                        let (device, engine) = (device.clone(), engine.name());
+                        ServeError::Engine { device, engine, why }
+                    })?,
                 };
                 let at = self.device(device, kind.engine);
                 let placed = &mut self.devices[at];
@@ -112,6 +130,19 @@ impl Placement {
             stages.push(PlacedStage { places });
         }
         Ok(PlacedPipeline { batch: pipeline.batch, stages })
+    }
+
+    /// Whether the weights on every device fit into it, where its memory is known.
+    fn check_memory(&self, plan: &Plan) -> Result<(), ServeError> {
+        for device in &self.devices {
+            let kind = plan.cluster().device(&device.name).and_then(|of| plan.cluster().kind(&of.kind));
+            let Some(has) = kind.and_then(|kind| kind.memory_bytes) else { continue };
+            let needs = device.prepare.iter().map(|(_, stage)| stage.bytes()).sum();
+            if needs > has {
+                return Err(ServeError::Memory { device: device.name.to_string(), needs, has });
+            }
+        }
+        Ok(())
     }
 
     fn device(&mut self, name: &str, engine: EngineKind) -> usize {
@@ -151,6 +182,7 @@ impl ServedModel {
     fn stage(&self, blocks: &Blocks) -> Result<StageModel, ServeError> {
         match (self, blocks) {
             (ServedModel::Function { .. }, _) => Ok(StageModel::Function),
+            // Those are divided.
             (ServedModel::Onnx { model, .. }, _) => Ok(StageModel::Onnx(vec![model.clone()])),
             (ServedModel::Blocks { blocks, .. }, Blocks::Whole) => Ok(StageModel::Onnx(blocks.clone())),
             (ServedModel::Blocks { name, blocks }, Blocks::Run(run)) => blocks
@@ -165,13 +197,15 @@ impl ServedModel {
     }
 }
 
+fn uncut(plan: &Plan, name: &str, model: &OnnxModel, why: String) -> ServeError {
+    let stages = plan.pipelines_of(name).map(|pipeline| pipeline.stages.len()).max().unwrap_or(1);
+    ServeError::Uncut { model: name.to_owned(), file: model.file().to_owned(), stages, why }
+}
+
 /// Whether a model can be cut as its pipeline says.
 fn check(model: &ServedModel, pipeline: &Pipeline) -> Result<(), ServeError> {
     let stages = pipeline.stages.len();
     match model {
-        ServedModel::Onnx { name, model } if stages > 1 => {
-            Err(ServeError::Uncut { model: name.clone(), file: model.file().to_owned(), stages })
-        }
         ServedModel::Function { name } if stages > 1 => {
             Err(ServeError::FunctionStages { model: name.clone(), stages })
         }

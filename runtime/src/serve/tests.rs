@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::{
     clock::Moment,
-    engine::{Item, ItemErrorKind, onnx::tests::model},
+    engine::{Item, ItemErrorKind},
+    onnx::{Cuts, OnnxModel, tests::model},
     tensor::Tensor,
     view::ReservationView,
 };
@@ -229,6 +230,98 @@ async fn the_blocks_together_are_the_whole_model() {
     let result = submit(&serving.client("cut").unwrap(), items(40), 0, None).await.unwrap();
     assert_eq!(values(&result), (0..40).map(|i| Ok(i as f32 * 3.0 + 1.0)).collect::<Vec<_>>());
     serving.stop().await;
+}
+
+fn heavy() -> ServedModel {
+    let model = OnnxModel::load("../examples/account-numbers/heavy.onnx").unwrap();
+    ServedModel::Onnx { name: "heavy".into(), model: Arc::new(model) }
+}
+
+/// The digits' model over so many stages on unlike devices, of which some are slow.
+fn staged(stages: usize, more: &str) -> Plan {
+    let line = |n: usize| format!("{{ fixed = {}, per_item = 20 }}", 100 * n);
+    let lines = |by: usize| (1..=stages).map(|n| line(by * n)).collect::<Vec<_>>().join(", ");
+    let mut text = format!(
+        "kind.slow = {{ engine = \"throttled\", devices = [\"slow-1\", \"slow-2\"] }}\n\
+         kind.fast = {{ engine = \"throttled\", devices = [\"fast\"] }}\n\
+         kind.cpu = {{ engine = \"cpu\", devices = [\"cpu\"] {more} }}\n\
+         [profile.heavy.latency_us]\nslow = [{}]\nfast = [{}]\n[model.heavy]\nbatch = 4\n",
+        lines(3),
+        lines(1)
+    );
+    for stage in 0..stages {
+        let pool = ["[\"slow-1\", \"slow-2\"]", "[\"fast\"]", "[\"cpu\"]"][stage % 3];
+        text += &format!("[[model.heavy.stage]]\nblocks = [{stage}, {}]\npool = {pool}\n", stage + 1);
+    }
+    plan(&text)
+}
+
+fn pictures(n: usize) -> Vec<Item> {
+    let pixel = |picture: usize, at: usize| ((picture * 31 + at * 17) % 97) as f32 / 6.0;
+    let picture = |n: usize| Tensor::new([1, 8, 8], (0..64).map(|at| pixel(n, at)).collect::<Vec<f32>>());
+    (0..n).map(|n| Item::from(picture(n).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_graph_in_two_to_five_stages_on_unlike_devices_gives_what_the_whole_gives() {
+    let run = async |plan: Plan| {
+        let serving = Serving::start(plan, vec![heavy()], Clock::real()).await.unwrap();
+        let mut work = pictures(11);
+        work[3] = Item::from(Tensor::new([8, 8], vec![0.0_f32; 64]).unwrap());
+        let result = submit(&serving.client("heavy").unwrap(), Work::Items(work), 0, None).await.unwrap();
+        let stages = serving.devices().iter().map(|device| device.stages.len()).sum::<usize>();
+        assert_no_overlaps(&serving);
+        serving.stop().await;
+        let Outcome::Items(results) = result.outcome else { panic!("items were sent") };
+        (results, stages)
+    };
+    let (whole, _) = run(Plan::on_cpu(["heavy"])).await;
+    assert_eq!(whole.iter().filter(|result| result.is_ok()).count(), 10);
+    for stages in 2..=5 {
+        let (parts, prepared) = run(staged(stages, "")).await;
+        // The first and the fourth stage are on two devices each.
+        assert_eq!(prepared, stages + stages.div_ceil(3));
+        assert_eq!(parts[3].as_ref().unwrap_err().kind, ItemErrorKind::Input);
+        assert!(parts.iter().zip(&whole).all(|(part, whole)| part.as_ref().ok() == whole.as_ref().ok()));
+    }
+}
+
+#[tokio::test]
+async fn a_graph_is_cut_where_its_profile_says() {
+    let text = |cuts: &str| {
+        format!(
+            "kind.a = {{ engine = \"cpu\", devices = [\"a\"] }}\nkind.b = {{ engine = \"cpu\", devices = [\"b\"] }}\n\
+             [profile.heavy]\nlatency_us = {{ a = [[1], [1], [1]] }}\ncuts = {cuts}\n[model.heavy]\nbatch = 2\n\
+             [[model.heavy.stage]]\nblocks = [0, 2]\npool = [\"a\"]\n[[model.heavy.stage]]\nblocks = [2, 3]\npool = [\"b\"]\n"
+        )
+    };
+    let ServedModel::Onnx { model, .. } = heavy() else { panic!("it is a graph") };
+    let cuts = Cuts::new(&model).unwrap();
+    let names: Vec<&str> = [3, 5].iter().map(|place| cuts.crossing(*place)[0].name.as_str()).collect();
+    let right = format!("[[{:?}], [{:?}]]", names[0], names[1]);
+    let serving = Serving::start(plan(&text(&right)), vec![heavy()], Clock::real()).await.unwrap();
+    let work = Work::Items(pictures(3));
+    let result = submit(&serving.client("heavy").unwrap(), work, 0, None).await.unwrap();
+    assert!(matches!(result.outcome, Outcome::Items(results) if results.iter().all(Result::is_ok)));
+    serving.stop().await;
+
+    let refused = async |cuts: &str| {
+        Serving::start(plan(&text(cuts)), vec![heavy()], Clock::real()).await.err().unwrap().to_string()
+    };
+    let lost = refused(&format!("[[\"lost\"], [{:?}]]", names[1])).await;
+    assert!(
+        lost.contains("`heavy.onnx` is one graph that cannot be: it has no cut where just `lost` cross"),
+        "{lost}"
+    );
+    let turned = refused(&format!("[[{:?}], [{:?}]]", names[1], names[0])).await;
+    assert!(turned.contains("in the order of the graph"), "{turned}");
+}
+
+#[tokio::test]
+async fn weights_that_do_not_fit_into_a_device_are_refused() {
+    let small = staged(3, ", memory_bytes = 100");
+    let error = Serving::start(small, vec![heavy()], Clock::real()).await.err().unwrap().to_string();
+    assert!(error.contains("device `cpu` has 100 bytes of memory, but the stages on it need"), "{error}");
 }
 
 #[tokio::test]

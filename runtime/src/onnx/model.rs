@@ -4,12 +4,14 @@
 use std::{collections::HashSet, fmt, fs, path::Path};
 
 use sha2::{Digest, Sha256};
-use thiserror::Error;
-use tract_onnx::{
-    pb::{ModelProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension, type_proto},
-    prelude::Framework,
+use tract_onnx::pb::{
+    GraphProto, NodeProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension, type_proto,
 };
 
+use super::{
+    error::{ModelMismatch, OnnxError},
+    graph::{Graph, graphs_of},
+};
 use crate::tensor::{DType, Dim, TensorSpec, dims};
 
 /// An ONNX model, read and checked. Engines take their own copy of the graph when they prepare it.
@@ -81,36 +83,20 @@ impl OnnxModel {
         Self::read(file.into(), None, bytes.into())
     }
 
-    fn read(file: String, folder: Option<String>, bytes: Vec<u8>) -> Result<Self, OnnxError> {
-        let onnx = tract_onnx::onnx();
+    pub(super) fn read(file: String, folder: Option<String>, bytes: Vec<u8>) -> Result<Self, OnnxError> {
         let not_onnx = |why: String| OnnxError::NotOnnx { file: file.clone(), why };
-        let proto: ModelProto =
-            onnx.proto_model_for_read(&mut bytes.as_slice()).map_err(|error| not_onnx(error.to_string()))?;
-        let graph = proto.graph.as_ref().ok_or_else(|| not_onnx("it has no graph".to_owned()))?;
-        if let Some(node) = graph.node.iter().find(|node| !onnx.op_register.0.contains_key(&node.op_type)) {
-            return Err(OnnxError::Operator {
-                file,
-                operator: node.op_type.clone(),
-                node: node.name.clone(),
-            });
+        let graph = Graph::read(&bytes, folder.as_deref().map(Path::new)).map_err(not_onnx)?;
+        let operators = tract_onnx::onnx().op_register.0;
+        if let Some(node) = unknown(graph.graph(), &|operator| operators.contains_key(operator)) {
+            let (operator, node) = (node.op_type.clone(), node.name.clone());
+            return Err(OnnxError::Operator { file, operator, node });
         }
         let constants: HashSet<&str> =
-            graph.initializer.iter().map(|constant| constant.name.as_str()).collect();
-        let made: HashSet<&str> =
-            graph.node.iter().flat_map(|node| &node.output).map(String::as_str).collect();
-        let fed = graph.input.iter().filter(|input| !constants.contains(input.name.as_str()));
+            graph.graph().initializer.iter().map(|constant| constant.name.as_str()).collect();
+        let fed = graph.graph().input.iter().filter(|input| !constants.contains(input.name.as_str()));
         let inputs = fed.map(|input| spec(&file, "input", input)).collect::<Result<Vec<_>, _>>()?;
-        let outputs =
-            graph.output.iter().map(|output| spec(&file, "output", output)).collect::<Result<Vec<_>, _>>()?;
-        if outputs.is_empty() {
-            return Err(not_onnx("its graph has no outputs".to_owned()));
-        }
-        let known = |name: &str| {
-            made.contains(name) || constants.contains(name) || inputs.iter().any(|input| input.name == name)
-        };
-        if let Some(output) = outputs.iter().find(|output| !known(&output.name)) {
-            return Err(not_onnx(format!("no node of its graph makes the output `{}`", output.name)));
-        }
+        let outputs = graph.graph().output.iter();
+        let outputs = outputs.map(|output| spec(&file, "output", output)).collect::<Result<Vec<_>, _>>()?;
         for input in &inputs {
             match input.shape.first() {
                 None => return Err(OnnxError::NoBatch { file, input: input.to_string() }),
@@ -134,7 +120,7 @@ impl OnnxModel {
         &self.hash
     }
 
-    /// What it takes: an [`Item`](super::Item) has one tensor for each, in this order.
+    /// What it takes: an [`Item`](crate::engine::Item) has one tensor for each, in this order.
     pub fn inputs(&self) -> &[TensorSpec] {
         &self.inputs
     }
@@ -196,13 +182,19 @@ impl OnnxModel {
         found
     }
 
+    /// The graph again, to be cut.
+    pub(super) fn graph(&self) -> Result<Graph, OnnxError> {
+        let folder = self.folder.as_deref().map(Path::new);
+        Graph::read(&self.bytes, folder).map_err(|why| OnnxError::NotOnnx { file: self.file.clone(), why })
+    }
+
     /// The graph again, for an engine.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Where weights in separate files are.
-    pub(super) fn folder(&self) -> Option<&str> {
+    pub(crate) fn folder(&self) -> Option<&str> {
         self.folder.as_deref()
     }
 }
@@ -211,6 +203,15 @@ impl fmt::Debug for OnnxModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OnnxModel({}: {} -> {})", self.file, list(&self.inputs), list(&self.outputs))
     }
+}
+
+/// A node of an operator that is not known, in the graph or in graphs inside it.
+fn unknown<'a>(graph: &'a GraphProto, is_known: &dyn Fn(&str) -> bool) -> Option<&'a NodeProto> {
+    let of_node = |node: &'a NodeProto| match is_known(&node.op_type) {
+        true => graphs_of(node).find_map(|graph| unknown(graph, is_known)),
+        false => Some(node),
+    };
+    graph.node.iter().find_map(of_node)
 }
 
 fn list(specs: &[TensorSpec]) -> String {
@@ -246,139 +247,6 @@ fn spec(file: &str, what: &'static str, info: &ValueInfoProto) -> Result<TensorS
     Ok(TensorSpec { name, dtype, shape: shape.dim.iter().map(dim).collect() })
 }
 
-/// A model file that could not be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum OnnxError {
-    /// It could not be read.
-    #[error(
-        "cannot read the model file `{file}`: {error}; check the path, relative paths start where the program does"
-    )]
-    Read {
-        /// The file.
-        file: String,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// It is something else, or damaged.
-    #[error(
-        "`{file}` is no usable ONNX model: {why}; export it again, or fetch it again if it was downloaded"
-    )]
-    NotOnnx {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// It uses an operator that the engine does not have.
-    #[error(
-        "`{file}` uses the operator `{operator}` (node `{node}`), which the cpu engine does not have; export the model without it, or simplify it first"
-    )]
-    Operator {
-        /// The file.
-        file: String,
-        /// The operator.
-        operator: String,
-        /// The node.
-        node: String,
-    },
-    /// A tensor of a type that we do not have.
-    #[error(
-        "`{file}`: {what} `{name}` holds {found}; only f32, i32, i64, u8 and bool can be passed: export it with one of these"
-    )]
-    Type {
-        /// The file.
-        file: String,
-        /// `input` or `output`.
-        what: &'static str,
-        /// The tensor.
-        name: String,
-        /// Its type.
-        found: String,
-    },
-    /// A tensor without a shape.
-    #[error(
-        "`{file}`: {what} `{name}` has no tensor shape; run shape inference on the model and export it again"
-    )]
-    NoShape {
-        /// The file.
-        file: String,
-        /// `input` or `output`.
-        what: &'static str,
-        /// The tensor.
-        name: String,
-    },
-    /// An input that has no dimension for a batch.
-    #[error(
-        "`{file}`: input {input} has no dimensions; its first dimension must be the batch: export it as [N]"
-    )]
-    NoBatch {
-        /// The file.
-        file: String,
-        /// The input.
-        input: String,
-    },
-    /// A batch that is built in.
-    #[error(
-        "`{file}`: input {input} has a built-in batch of {batch}; export the model with a dynamic first dimension, or with 1"
-    )]
-    FixedBatch {
-        /// The file.
-        file: String,
-        /// The input.
-        input: String,
-        /// The batch.
-        batch: usize,
-    },
-}
-
-/// Something that an author declares of a model and that its file does not allow.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ModelMismatch {
-    /// No tensor of that name.
-    #[error("model `{model}` ({file}) has no {what} named `{name}`; it has {has}")]
-    NoSuchTensor {
-        /// The model.
-        model: String,
-        /// Its file.
-        file: String,
-        /// `input` or `output`.
-        what: &'static str,
-        /// What was named.
-        name: String,
-        /// What there is.
-        has: String,
-    },
-    /// Another type or shape.
-    #[error(
-        "model `{model}` ({file}): its {what} is {spec}, but {declared} are declared; one item is {item}"
-    )]
-    Differs {
-        /// The model.
-        model: String,
-        /// Its file.
-        file: String,
-        /// `input` or `output`.
-        what: &'static str,
-        /// What was declared.
-        declared: String,
-        /// What it is.
-        spec: String,
-        /// What one item is.
-        item: String,
-    },
-    /// An input that nobody gives.
-    #[error("model `{model}` ({file}) also needs the input {spec}; give it in the pre-step")]
-    NotFed {
-        /// The model.
-        model: String,
-        /// Its file.
-        file: String,
-        /// The input.
-        spec: String,
-    },
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::Arc;
@@ -386,7 +254,7 @@ pub(crate) mod tests {
     use super::*;
     use prost::Message;
     use tract_onnx::pb::{
-        GraphProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+        GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
         tensor_shape_proto::Dimension,
     };
 
