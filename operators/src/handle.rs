@@ -7,6 +7,7 @@ use eddyline_runtime::{
     fate::Fate,
     fault::FaultKind,
     graph::Place,
+    linear::Makes,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
     record::{FeedbackId, Tag},
@@ -16,7 +17,7 @@ use eddyline_runtime::{
 use crate::{
     feedback::Feedback,
     flat_map::put_many,
-    rows,
+    judged::{Judging, judge_rows},
     stream::{Stream, WayBack, named_spec},
 };
 
@@ -87,6 +88,7 @@ impl<T: Data> Stream<T> {
         let to = WayBack { graph: &again.graph, input: &again.input, id: again.id };
         let what = format!("the feedback `{}` belongs", again.name);
         let advice = "open the feedback on a stream of the same `Workflow`";
+        graph.set_makes(node, Makes::OneThatReturns);
         let retry = graph.lead_back(node, place, "retry", &to, what, advice);
         let out = output.clone();
         let (id, limit) = (again.id, again.rounds.limit());
@@ -108,20 +110,16 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
     type Out = Outlet<T>;
 
     fn process(&mut self, batch: Batch<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
-        let mut on = Batch::with_capacity(batch.len());
-        let judged = rows::look_at_rows(batch, cx, |value, tag| {
-            self.handler.judge(value, &Seen::after(tag.rounds(), 0))
-        });
-        let mut counts = VerdictCounts::default();
-        for (value, tag, verdict) in judged {
-            match obey(value, tag, verdict, &mut on, &mut counts, cx) {
+        let judge = |value: &T, tag: &Tag| self.handler.judge(value, &Seen::after(tag.rounds(), 0));
+        let (on, counts) = judge_rows(batch, cx, judge, |value, tag, verdict, Judging { on, counts }, cx| {
+            match obey(value, tag, verdict, on, counts, cx) {
                 None => {}
                 Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => {
                     match never {}
                 }
                 Some((Back::Delete(nothing), ..)) => match *nothing {},
             }
-        }
+        });
         out.put(on, cx);
         count(cx, counts);
     }
@@ -139,21 +137,16 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
     type Out = (Outlet<T>, Outlet<U>);
 
     fn process(&mut self, batch: Batch<T>, (out, retry): &mut Self::Out, cx: &mut Cx<'_>) {
-        let mut on = Batch::with_capacity(batch.len());
         let mut back = Batch::default();
-        let judged = rows::look_at_rows(batch, cx, |value, tag| {
+        let judge = |value: &T, tag: &Tag| {
             let rounds = tag.rounds_at(self.feedback);
             self.handler.judge(value, &Seen::after(rounds, self.limit.saturating_sub(rounds)))
-        });
-        let mut counts = VerdictCounts::default();
-        for (value, tag, verdict) in judged {
-            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, cx) else {
-                continue;
-            };
+        };
+        let (on, counts) = judge_rows(batch, cx, judge, |value, tag, verdict, Judging { on, counts }, cx| {
+            let Some((to, value, mut tag)) = obey(value, tag, verdict, on, counts, cx) else { return };
             let Back::Retry(again) = to else {
                 // The author took an ancestor from elsewhere.
-                cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
-                continue;
+                return cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
             };
             if tag.rounds_at(self.feedback) < self.limit {
                 counts.retried += 1;
@@ -164,7 +157,7 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
                 let reason = format!("still sent back after {} rounds", self.limit);
                 cx.fault(&tag, FaultKind::RoundsSpent, &reason, Some(&value));
             }
-        }
+        });
         retry.put(back, cx);
         out.put(on, cx);
         count(cx, counts);

@@ -62,6 +62,7 @@ mod inspect;
 mod interval_join;
 mod iterate;
 mod join;
+mod judged;
 mod kept;
 mod lists;
 mod map;
@@ -83,6 +84,7 @@ mod split;
 mod stream;
 mod timestamps;
 mod try_map;
+mod waiting;
 mod window;
 mod workflow;
 

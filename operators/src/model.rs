@@ -259,7 +259,7 @@ impl<T: Data> Stream<T> {
                 "give `within` more than 0",
             ));
         }
-        let made = self.then(spec, move |start| ModelOp::new(&name, runner, limit, start));
+        let made = self.then_one(spec, move |start| ModelOp::new(&name, runner, limit, start));
         for (what, advice) in wrong {
             graph.error(Some(made.port.node()), Some(place), what, advice);
         }

@@ -36,7 +36,7 @@ impl<T: Data> Stream<T> {
         self,
         f: impl FnMut(&T) -> Result<U, E> + Send + 'static,
     ) -> Stream<U> {
-        self.then(spec("try_map", Role::Operator), |_| TryMap { f, types: Default::default() })
+        self.then_one(spec("try_map", Role::Operator), |_| TryMap { f, types: Default::default() })
     }
 }
 

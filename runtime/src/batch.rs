@@ -97,6 +97,16 @@ impl<T> Batch<T> {
         }
     }
 
+    /// Keeps the rows whose flag is set and drops the others.
+    pub fn retain(&mut self, flags: &[bool]) {
+        debug_assert_eq!(flags.len(), self.len());
+        retain(&mut self.values, flags);
+        retain(&mut self.ids, flags);
+        if !self.trails.is_empty() {
+            retain(&mut self.trails, flags);
+        }
+    }
+
     /// Divides the rows: those whose flag is set, and the others.
     pub fn partition(mut self, flags: &[bool]) -> (Batch<T>, Batch<T>) {
         debug_assert_eq!(flags.len(), self.len());

@@ -20,6 +20,7 @@ use crate::{
     data::Data,
     edge::{AnyEdge, Edge, EdgeInfo},
     epochs::Board,
+    linear::{self, Makes, Way},
     loops::{Attention, Loop},
     node::{AnyNode, Node},
     operator::{Meters, NodeCore, Operator},
@@ -31,6 +32,7 @@ use crate::{
     schedule::Schedule,
     scope::Scope,
     serve::{ModelClient, ServedModel, Serving},
+    team,
     times::Ask,
     view::{GraphView, NodeView, ProblemView, Role},
     waker::Waker,
@@ -125,6 +127,7 @@ pub struct Start<'a> {
     pub(crate) serving: &'a Serving,
     pub(crate) inside: Option<(Arc<Loop>, usize)>,
     pub(crate) schedule: Schedule,
+    pub(crate) linear: bool,
     /// Per ask, whether the records that come to it have times.
     pub(crate) timed: &'a [bool],
 }
@@ -133,6 +136,11 @@ impl Start<'_> {
     /// Whether the records that come to the input that asked for time under this number have one.
     pub fn is_timed(&self, ask: u32) -> bool {
         self.timed.get(ask as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether a record inside the operator's loop is always alone: see [`linear`](crate::linear).
+    pub fn is_in_linear_loop(&self) -> bool {
+        self.linear
     }
 
     /// The run's clock.
@@ -167,6 +175,9 @@ pub(crate) struct Def {
     build: Option<Build>,
     /// A source that gives its records times.
     pub timed: bool,
+    /// Whether it is to have an actor of its own.
+    alone: bool,
+    makes: Makes,
     /// How many edges leave each of its outputs; asked when the graph is whole.
     outputs: Vec<Box<dyn Fn() -> usize + Send>>,
 }
@@ -242,6 +253,8 @@ impl Graph {
             meters: Arc::default(),
             build: None,
             timed: false,
+            alone: false,
+            makes: Makes::default(),
             outputs: Vec::new(),
         });
         id
@@ -294,6 +307,16 @@ impl Graph {
         let def = &mut inner.nodes[node as usize];
         def.spec.name = Some(name.to_owned());
         def.name = name.to_owned();
+    }
+
+    /// Says how many records a node makes of one.
+    pub fn set_makes(&self, node: u32, makes: Makes) {
+        self.inner.lock().nodes[node as usize].makes = makes;
+    }
+
+    /// Gives a node an actor of its own.
+    pub fn set_alone(&self, node: u32) {
+        self.inner.lock().nodes[node as usize].alone = true;
     }
 
     /// Adds a fact worth showing beside a node.
@@ -504,6 +527,7 @@ impl Graph {
                 edge.put_across(Crossing { from, to });
             }
         }
+        let linear: Vec<bool> = loops.iter().map(|l| inner.is_linear(l, options.rules)).collect();
         let timed: Vec<bool> = inner.asks.iter().map(|ask| inner.is_timed(ask)).collect();
         let mut nodes = Vec::new();
         for (id, def) in inner.nodes.iter_mut().enumerate() {
@@ -528,6 +552,7 @@ impl Graph {
                 serving,
                 inside,
                 schedule: options.schedule,
+                linear: core.regions.loop_.is_some_and(|number| linear[number as usize]),
                 timed: &timed,
             };
             if let Some(build) = def.build.take() {
@@ -540,7 +565,9 @@ impl Graph {
         let targets = inner.asks.iter().map(|ask| Arc::clone(&inner.nodes[ask.node() as usize].attention));
         let board = Board::new(targets.collect(), sources.collect::<Vec<_>>(), options.open_epochs);
         let waits_for_outside = !inner.models.is_empty() || inner.fed_by_tasks;
-        Built { nodes, edges, loops, board, waits_for_outside }
+        let alone: Vec<bool> = inner.nodes.iter().map(|def| def.alone || !options.fused).collect();
+        let teams = team::teams(nodes.len(), &inner.ends(), &alone);
+        Built { nodes, edges, loops, teams, board, waits_for_outside }
     }
 }
 
@@ -549,6 +576,8 @@ pub(crate) struct Built {
     pub nodes: Vec<(Arc<NodeCore>, Role, Box<dyn AnyNode>)>,
     pub edges: Vec<Arc<dyn AnyEdge>>,
     pub loops: Vec<Arc<Loop>>,
+    /// Which nodes one actor steps.
+    pub teams: Vec<Vec<u32>>,
     /// Who asks for completion.
     pub board: Board,
     /// Whether something outside of the graph may wake a node.
@@ -578,6 +607,19 @@ impl Inner {
             members
         };
         tarjan_scc(&graph).into_iter().map(members).collect()
+    }
+
+    fn is_linear(&self, loop_: &Loop, rules: Rules) -> bool {
+        let points: Vec<u32> = self.feedbacks.iter().map(|feedback| feedback.node).collect();
+        if !rules.only_linear_loops_need_no_origins {
+            let point = linear::only_point(loop_.members(), &points);
+            return point.is_some_and(|point| self.nodes[point as usize].makes == Makes::One);
+        }
+        let ways = self.edges.iter().map(|edge| edge.info());
+        let way = |edge: &EdgeInfo| Way { from: edge.from, to: edge.to, back: edge.back, label: edge.label };
+        let ways: Vec<Way> = ways.map(way).collect();
+        let makes: Vec<Makes> = self.nodes.iter().map(|def| def.makes).collect();
+        linear::is_linear(loop_.members(), &ways, &makes, &points)
     }
 
     fn find_regions(&self, loops: &[Arc<Loop>]) -> Vec<Regions> {

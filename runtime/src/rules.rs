@@ -32,6 +32,8 @@ pub struct Rules {
     pub records_hold_time: bool,
     /// A join forgets a row by what may still come to its other side, and not by what may come to the row's own.
     pub joins_look_across: bool,
+    /// Only where a record is always alone does it go round without an origin.
+    pub only_linear_loops_need_no_origins: bool,
 }
 
 impl Default for Rules {
@@ -51,6 +53,7 @@ impl Default for Rules {
             lowest_epochs_are_held: true,
             records_hold_time: true,
             joins_look_across: true,
+            only_linear_loops_need_no_origins: true,
         }
     }
 }

@@ -85,8 +85,7 @@ pub fn steps(source: Stream<Rec>) -> Stream<Rec> {
 async fn eddyline(n: u64, fused: bool) -> Result<Seen, RunError> {
     let seen = Shared::default();
     let mut sink = seen.sink();
-    let flow = Workflow::new("W1");
-    let _ = fused;
+    let flow = Workflow::new("W1").fused(fused);
     steps(flow.source("records", (0..n).map(Rec::new))).for_each(move |r| sink.seen.add_record(&r));
     flow.run().await?;
     Ok(seen.get())
