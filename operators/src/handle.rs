@@ -137,13 +137,20 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
     type Out = (Outlet<T>, Outlet<U>);
 
     fn process(&mut self, batch: Batch<T>, (out, retry): &mut Self::Out, cx: &mut Cx<'_>) {
-        let mut back = Batch::default();
+        let mut back = Batch::with_capacity(batch.len().min(128));
         let judge = |value: &T, tag: &Tag| {
             let rounds = tag.rounds_at(self.feedback);
             self.handler.judge(value, &Seen::after(rounds, self.limit.saturating_sub(rounds)))
         };
         let (on, counts) = judge_rows(batch, cx, judge, |value, tag, verdict, Judging { on, counts }, cx| {
-            let Some((to, value, mut tag)) = obey(value, tag, verdict, on, counts, cx) else { return };
+            let said = match verdict {
+                Verdict::Retry(again) => {
+                    counts.judged += 1;
+                    Some((Back::Retry(again), value, tag))
+                }
+                other => obey(value, tag, other, on, counts, cx),
+            };
+            let Some((to, value, mut tag)) = said else { return };
             let Back::Retry(again) = to else {
                 // The author took an ancestor from elsewhere.
                 return cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));

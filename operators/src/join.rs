@@ -18,7 +18,7 @@ use crate::{
     at_rest::is_withdrawn,
     rows,
     stream::{Stream, spec},
-    waiting::{Hashes, Row, Waiting},
+    waiting::{Hashed, Hashes, Row, Waiting},
 };
 
 impl<T: Data> Stream<T> {
@@ -192,16 +192,23 @@ fn meet<K: Hash + Eq, A: Data, B>(
     mut pair: impl FnMut(&A, &mut Tag, &mut Row<B>, &mut Cx<'_>),
 ) {
     let (batch, keys) = rows::keys_of(batch, cx, key);
-    for ((value, mut tag), key) in batch.into_rows().zip(keys) {
-        let hash = hashes.of(&key);
+    let hashes: Vec<Hashed> = keys.iter().map(|key| hashes.of(key)).collect();
+    let found = others.find(&keys, &hashes);
+    let rows = keys.len();
+    for (((value, mut tag), key), (hash, last)) in
+        batch.into_rows().zip(keys).zip(hashes.into_iter().zip(found))
+    {
         let mut matched = Matched::default();
-        others.for_each_partner(&key, hash, |row| {
-            if !is_withdrawn(&row.tag) {
-                pair(&value, &mut tag, row, cx);
-                row.matched.with(&tag);
-                matched.with(&row.tag);
-            }
-        });
-        mine.park(key, hash, Row { value, tag, matched }, until, cx);
+        if let Some(last) = last {
+            others.for_each_from(last, |row| {
+                if !is_withdrawn(&row.tag) {
+                    pair(&value, &mut tag, row, cx);
+                    row.matched.with(&tag);
+                    matched.with(&row.tag);
+                }
+            });
+        }
+        mine.park(key, hash, Row { value, tag, matched }, cx);
     }
+    mine.link(rows, until);
 }

@@ -22,7 +22,7 @@ pub(crate) fn judge_rows<T: Data, R>(
 ) -> (Batch<T>, VerdictCounts) {
     let mut counts = VerdictCounts::default();
     let (mut values, tags) = batch.into_parts();
-    let mut said = Vec::new();
+    let mut said = Vec::with_capacity(16);
     let panics = guard::each(0..values.len(), |row| match judge(&values[row], &tags.get(row)) {
         Verdict::Pass => counts.passed += 1,
         Verdict::Replace(value) => {
@@ -45,7 +45,7 @@ pub(crate) fn judge_rows<T: Data, R>(
         .for_each(|row| flags[row] = false);
     let splits = said.iter().any(|(_, verdict)| matches!(verdict, Verdict::Split(_)));
     let (mut said, mut panics) = (said.into_iter().peekable(), panics.into_iter().peekable());
-    let mut on = Batch::default();
+    let mut on = Batch::with_capacity(if splits { batch.len() } else { 0 });
     let mut leave = |row: usize, value: T, tag: Tag, on: &mut Batch<T>, cx: &mut Cx<'_>| {
         if let Some((_, verdict)) = said.next_if(|(at, _)| *at == row) {
             obey(value, tag, verdict, Judging { on, counts: &mut counts }, cx);

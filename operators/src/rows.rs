@@ -44,21 +44,25 @@ pub(crate) fn look_at_rows<T: Data, R>(
 
 /// Keeps the rows of which `f` says `true`; the others end with this fate. Rows on which it panicked end as faults.
 pub(crate) fn keep_rows<T: Data>(
-    mut batch: Batch<T>,
+    batch: Batch<T>,
     fate: Fate,
     cx: &mut Cx<'_>,
     mut f: impl FnMut(&T) -> bool,
 ) -> Batch<T> {
-    let (flags, panics) = ask(&batch, &mut f);
-    if batch.is_plain() && panics.is_empty() {
-        let before = batch.len();
-        batch.retain(&flags);
-        cx.end_plain(before - batch.len(), fate);
-        return batch;
+    if !batch.is_plain() {
+        let (kept, gone) = divide_rows(batch, cx, f);
+        gone.into_rows().for_each(|(_, tag)| cx.end(&tag, fate));
+        return kept;
     }
-    let (kept, gone) = divide(batch, flags, panics, cx);
-    gone.into_rows().for_each(|(_, tag)| cx.end(&tag, fate));
-    kept
+    let before = batch.len();
+    let (mut values, mut tags) = batch.into_parts();
+    let (flags, panics) = in_place::retain_each(&mut values, &mut f);
+    cx.end_plain(before - values.len() - panics.len(), fate);
+    for (row, value, panicked) in &panics {
+        fault_of_panic(cx, &tags.get(*row), panicked, Some(value));
+    }
+    tags.retain(&flags);
+    Batch::from_parts(values, tags)
 }
 
 /// Divides the rows: those of which `f` says `true`, and the others. Rows on which it panicked end as faults.

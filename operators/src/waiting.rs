@@ -14,7 +14,7 @@ use eddyline_runtime::{
     record::{RecordId, Tag, Trail},
 };
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::{at_rest::ByOrigin, join::Matched};
 
@@ -93,39 +93,18 @@ impl<K: Eq, T> Waiting<K, T> {
         self.len
     }
 
-    /// A row begins to wait, after those before it.
-    pub fn park(&mut self, key: K, hash: Hashed, row: Row<T>, until: Moment, cx: &mut Cx<'_>) {
-        let number = self.first.wrapping_add(self.places.len() as u32);
-        if self.by_origin.hold(&row.tag, number, cx) == Standing::Withdrawn {
-            return cx.end(&row.tag, Fate::Withdrawn);
-        }
-        cx.park(&row.tag);
-        self.len += 1;
-        let (places, first) = (&self.places, self.first);
-        let is_it =
-            |last: &Last| last.hash == hash.0 && places[last.number.wrapping_sub(first) as usize].key == key;
-        let last = Last { hash: hash.0, number };
-        let before = match self.by_key.find_mut(hash.wide(), is_it) {
-            Some(known) => std::mem::replace(known, last).number,
-            None => {
-                self.by_key.insert_unique(hash.wide(), last, |last| Hashed(last.hash).wide());
-                // That it is itself says that there is none.
-                number
-            }
-        };
-        self.places.push_back(Place { key, hash, before, row: Some(row) });
-        match self.until.back_mut() {
-            Some((then, end)) if *then == until => *end = number.wrapping_add(1),
-            _ => self.until.push_back((until, number.wrapping_add(1))),
-        }
+    /// The last rows with these keys.
+    pub fn find(&self, keys: &[K], hashes: &[Hashed]) -> Vec<Option<u32>> {
+        let found = keys.iter().zip(hashes).map(|(key, hash)| {
+            let is_it = |last: &Last| last.hash == hash.0 && self.key_of(last.number) == Some(key);
+            self.by_key.find(hash.wide(), is_it).map(|last| last.number)
+        });
+        found.collect()
     }
 
-    /// The rows with this key, the last one first.
-    pub fn for_each_partner(&mut self, key: &K, hash: Hashed, mut f: impl FnMut(&mut Row<T>)) {
-        let (places, first) = (&self.places, self.first);
-        let is_it =
-            |last: &Last| last.hash == hash.0 && places[last.number.wrapping_sub(first) as usize].key == *key;
-        let mut next = self.by_key.find(hash.wide(), is_it).map(|last| last.number);
+    /// The rows with a key, beginning with the last one.
+    pub fn for_each_from(&mut self, last: u32, mut f: impl FnMut(&mut Row<T>)) {
+        let mut next = Some(last);
         while let Some(number) = next
             && let Some(place) = self.places.get_mut(number.wrapping_sub(self.first) as usize)
         {
@@ -134,6 +113,61 @@ impl<K: Eq, T> Waiting<K, T> {
             }
             next = (place.before != number).then_some(place.before);
         }
+    }
+
+    /// A row begins to wait, after those before it. It is found from when it is [linked](Self::link).
+    pub fn park(&mut self, key: K, hash: Hashed, row: Row<T>, cx: &mut Cx<'_>) {
+        let number = self.end();
+        let row = if self.by_origin.hold(&row.tag, number, cx) == Standing::Withdrawn {
+            cx.end(&row.tag, Fate::Withdrawn);
+            None
+        } else {
+            cx.park(&row.tag);
+            self.len += 1;
+            Some(row)
+        };
+        // That it is itself says that there is none before.
+        self.places.push_back(Place { key, hash, before: number, row });
+    }
+
+    /// The last rows so many are found by their keys from now on, and wait until this time.
+    ///
+    /// Apart from parking: a search in the table mostly waits for memory, and several in a row wait together.
+    pub fn link(&mut self, rows: usize, until: Moment) {
+        let end = self.end();
+        for at in self.places.len() - rows..self.places.len() {
+            let number = self.first.wrapping_add(at as u32);
+            let (places, first) = (&self.places, self.first);
+            let Place { key, hash, .. } = &places[at];
+            let is_it = |last: &Last| {
+                last.hash == hash.0
+                    && places
+                        .get(last.number.wrapping_sub(first) as usize)
+                        .is_some_and(|place| place.key == *key)
+            };
+            let last = Last { hash: hash.0, number };
+            match self.by_key.entry(hash.wide(), is_it, |last| Hashed(last.hash).wide()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(last);
+                }
+                Entry::Occupied(mut entry) => {
+                    let before = std::mem::replace(entry.get_mut(), last).number;
+                    self.places[at].before = before;
+                }
+            }
+        }
+        match self.until.back_mut() {
+            Some((then, upto)) if *then == until => *upto = end,
+            _ => self.until.push_back((until, end)),
+        }
+    }
+
+    fn end(&self) -> u32 {
+        self.first.wrapping_add(self.places.len() as u32)
+    }
+
+    fn key_of(&self, number: u32) -> Option<&K> {
+        self.places.get(number.wrapping_sub(self.first) as usize).map(|place| &place.key)
     }
 
     /// Ends the rows whose time has passed, or all: those that found a partner as absorbed, the others as filtered. Says whether

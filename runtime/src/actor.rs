@@ -9,12 +9,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
 use crate::{
+    clock::Moment,
     node::{AnyNode, Stepped},
     operator::NodeCore,
     shared::Shared,
@@ -51,13 +53,13 @@ impl NodeSlot {
         self.health.restarts.load(Ordering::Relaxed)
     }
 
-    /// One step of the node.
-    pub fn step(&self, shared: &Shared) -> Stepped {
+    /// One step of the node, which begins now.
+    pub fn step(&self, now: Moment, shared: &Shared) -> Stepped {
         let _step = shared.gate.read();
         shared.stepped();
         self.health.stepping.store(true, Ordering::Relaxed);
         let mut node = self.node.lock();
-        let stepped = node.step(shared);
+        let stepped = node.step(now, shared);
         if shared.is_stopped() {
             // Whoever stopped the run could not tell the node while it was in this step.
             node.stop();
@@ -82,8 +84,13 @@ pub(crate) struct TeamState {
     team: Team,
     shared: Arc<Shared>,
     supervisor: ActorRef<Alone>,
+    /// When it last had nothing to do, and whether it was soon woken the time before.
+    rested: Moment,
+    waits: bool,
 }
 
+/// To be woken costs about so long: where the next work comes sooner it is cheaper to wait for it.
+const WAKING: Duration = Duration::from_micros(15);
 /// After so many turns an actor lets others have its thread.
 const TURNS: usize = 64;
 
@@ -98,7 +105,7 @@ impl Actor for TeamActor {
         (team, shared, supervisor): Self::Arguments,
     ) -> Result<TeamState, ActorProcessingErr> {
         team.begin();
-        Ok(TeamState { team, shared, supervisor })
+        Ok(TeamState { team, shared, supervisor, rested: Moment::ZERO, waits: false })
     }
 
     async fn handle(
@@ -107,8 +114,9 @@ impl Actor for TeamActor {
         _work: Work,
         state: &mut TeamState,
     ) -> Result<(), ActorProcessingErr> {
-        let TeamState { team, shared, supervisor } = state;
+        let TeamState { team, shared, supervisor, rested, waits } = state;
         let mut turns = 0;
+        *waits = shared.clock.now().saturating_sub(*rested) < WAKING;
         loop {
             if shared.is_stopped() {
                 team.stop();
@@ -132,8 +140,14 @@ impl Actor for TeamActor {
                 myself.stop(None);
                 return Ok(());
             }
-            if !turn.more && !team.rest() {
-                return Ok(());
+            if !turn.more {
+                if *waits && shared.is_one_team() && team.is_woken_soon(&shared.clock, WAKING) {
+                    continue;
+                }
+                if !team.rest() {
+                    *rested = shared.clock.now();
+                    return Ok(());
+                }
             }
             turns += 1;
             if turn.later || turns % TURNS == 0 {
@@ -224,6 +238,7 @@ impl Crew {
         let args = (team, Arc::clone(&self.shared), supervisor.clone());
         let (actor, _) = Actor::spawn_linked(None, TeamActor, args, supervisor.get_cell()).await?;
         self.teams.insert(actor.get_id(), slots);
+        self.shared.teams.fetch_add(1, Ordering::Relaxed);
         waker.attach(actor);
         Ok(())
     }

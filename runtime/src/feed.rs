@@ -95,9 +95,13 @@ struct State<T> {
 }
 
 /// Records that wait in a feed at most, but for the last chunk.
-const CAPACITY: usize = 4096;
-/// Most records that an iterator hands over at once.
+const CAPACITY: usize = 8192;
+/// Most records that an iterator hands over at once, and most bytes of them: they should stay in a core's own cache until their
+/// last operator has seen them.
 const CHUNK: usize = 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks of so many records are joined to others, larger ones are not copied.
+const SMALL: usize = 64;
 /// A chunk that took longer than this was too large.
 const QUICK: Duration = Duration::from_micros(20);
 
@@ -106,7 +110,7 @@ impl<T> State<T> {
         self.values += some.values.len();
         self.len += some.len();
         match self.chunks.back_mut() {
-            Some(last) if last.len() + some.len() <= CHUNK => last.append(some),
+            Some(last) if some.len() <= SMALL && last.len() + some.len() <= CHUNK => last.append(some),
             _ => self.chunks.push_back(some),
         }
     }
@@ -189,6 +193,7 @@ impl<T: Send + 'static> Feed<T> {
     /// What it gave before it panicked is left in `some`.
     fn pump(&self, mut records: impl Iterator<Item = Read<T>>, clock: &Clock, some: &mut Fed<T>) {
         let mut chunk = 1;
+        let most = (CHUNK_BYTES / size_of::<T>().max(1)).clamp(1, CHUNK);
         loop {
             let begun = clock.now();
             let promised = records.size_hint().0.max(1);
@@ -197,7 +202,7 @@ impl<T: Send + 'static> Feed<T> {
                 let Some(read) = records.next() else { break };
                 some.push(read);
             }
-            chunk = if clock.now() - begun < QUICK { (chunk * 2).min(CHUNK) } else { 1 };
+            chunk = if clock.now() - begun < QUICK { (chunk * 2).min(most) } else { 1 };
             if some.len() == 0 || !self.put(std::mem::take(some)) {
                 return;
             }

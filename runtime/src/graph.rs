@@ -524,7 +524,7 @@ impl Graph {
             }
             to.targets.sort_unstable();
             if from != to {
-                edge.put_across(Crossing { from, to });
+                edge.put_across(Crossing::new(from, to));
             }
         }
         let linear: Vec<bool> = loops.iter().map(|l| inner.is_linear(l, options.rules)).collect();

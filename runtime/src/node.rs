@@ -45,8 +45,8 @@ pub(crate) struct Stepped {
 
 /// A node without its types.
 pub(crate) trait AnyNode: Send {
-    /// Does one step.
-    fn step(&mut self, shared: &Shared) -> Stepped;
+    /// Does one step, which begins now.
+    fn step(&mut self, now: Moment, shared: &Shared) -> Stepped;
     /// Looks at every record in the operator's state and in its outlets.
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>));
     /// Records in the operator's state, and those in its overflow.
@@ -123,9 +123,8 @@ fn with_permits(holding: &Holding, shared: &Shared) -> usize {
 }
 
 impl<Op: Operator> AnyNode for Node<Op> {
-    fn step(&mut self, shared: &Shared) -> Stepped {
+    fn step(&mut self, begun: Moment, shared: &Shared) -> Stepped {
         let idle = |next| Stepped { next, took: Duration::ZERO, rows: 0 };
-        let begun = shared.clock.now();
         let core = &self.core;
         let place = self.inside.as_ref().map(|(loop_, member)| (loop_.as_ref(), *member));
         let most = shared.seeded.as_ref().map_or(self.most, Seeded::rows).min(self.op.room());

@@ -381,7 +381,7 @@ impl Cx<'_> {
 
     /// A record goes over an edge on which it leaves a region. On its way back it leaves its family only at the end.
     pub(crate) fn cross(&mut self, trail: &mut Arc<Trail>, crossing: &Crossing, back: bool) {
-        if crossing.from.loop_ != crossing.to.loop_ {
+        if crossing.leaves_loop {
             for mark in self.own_marks(trail) {
                 mark.origin.less(self.shared);
             }
@@ -400,11 +400,7 @@ impl Cx<'_> {
                 old.family.lose(old.place, None, trail);
             }
         }
-        if crossing.from.targets != crossing.to.targets {
-            let left = |target: &&u32| !crossing.to.targets.contains(target);
-            let left: SmallVec<[u32; 4]> = crossing.from.targets.iter().filter(left).copied().collect();
-            self.count_epochs(trail, &left, Moves::Less);
-        }
+        self.count_epochs(trail, &crossing.left, Moves::Less);
     }
 
     /// Ends `count` records that carry nothing along.

@@ -111,7 +111,27 @@ pub struct Summary {
     /// Its last snapshot, taken when nothing moved any more.
     pub last: Snapshot,
     /// The quarantine: every fault that was kept whole.
-    pub faults: Vec<Fault>,
+    pub faults: Quarantine,
+}
+
+/// The quarantine of a run that is over, made readable when somebody reads it.
+#[derive(Clone)]
+pub struct Quarantine {
+    shared: Arc<Shared>,
+    faults: OnceLock<Vec<Fault>>,
+}
+
+impl Quarantine {
+    /// The faults that were kept whole, oldest first.
+    pub fn faults(&self) -> &[Fault] {
+        self.faults.get_or_init(|| self.shared.faults.kept(&|root| self.shared.origin_of(root)))
+    }
+}
+
+impl fmt::Debug for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.faults()).finish()
+    }
 }
 
 /// The live part of a run.
@@ -250,7 +270,7 @@ impl Handle {
         Ok(Summary {
             graph: self.graph(),
             last: self.snapshot(),
-            faults: live.shared.faults.kept(&|root| live.shared.origin_of(root)),
+            faults: Quarantine { shared: Arc::clone(&live.shared), faults: OnceLock::new() },
         })
     }
 

@@ -88,7 +88,7 @@ pub(crate) async fn run_seeded(slots: Vec<NodeSlot>, shared: Arc<Shared>) {
         }
         let i = ready[seeded.draws.lock().below(ready.len())];
         slots[i].core.waker.taken();
-        match slots[i].step(&shared).next {
+        match slots[i].step(shared.clock.now(), &shared).next {
             Next::Again | Next::AgainLater => slots[i].core.waker.wake(),
             Next::Idle(at) => timers[i] = at,
             Next::Done => {

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
     actor::NodeSlot,
-    clock::Moment,
+    clock::{Clock, Moment},
     node::{Next, Stepped},
     shared::Shared,
     waker::Waker,
@@ -45,6 +45,8 @@ pub(crate) struct Turn {
     pub later: bool,
     /// Members that are to be woken at a time.
     pub timers: Vec<(Arc<Waker>, Moment)>,
+    /// When the last step was over.
+    now: Moment,
 }
 
 impl Team {
@@ -71,10 +73,24 @@ impl Team {
 
     /// Steps each member once that has been woken.
     pub fn turn(&mut self, shared: &Shared) -> Turn {
-        let mut turn = Turn { more: false, later: false, timers: Vec::new() };
+        let mut turn = Turn { more: false, later: false, timers: Vec::new(), now: shared.clock.now() };
         self.members.retain_mut(|member| !member.step(shared, &mut turn));
         turn.more = self.members.iter().any(|member| member.slot.core.waker.is_pending());
         turn
+    }
+
+    /// Waits for so long, on its thread, that somebody is woken. Says whether somebody was.
+    pub fn is_woken_soon(&self, clock: &Clock, long: Duration) -> bool {
+        let until = clock.now() + long;
+        loop {
+            if self.members.iter().any(|member| member.slot.core.waker.is_pending()) {
+                return true;
+            }
+            if clock.now() >= until {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
     }
 
     /// Nobody has more to do. Says whether somebody has been woken since, so that the actor must go on.
@@ -107,7 +123,8 @@ impl Member {
             return false;
         }
         waker.taken();
-        let Stepped { next, took, rows } = self.slot.step(shared);
+        let Stepped { next, took, rows } = self.slot.step(turn.now, shared);
+        turn.now += took;
         if rows > 0 {
             let slow = took > SLOW_STEP && took > SLOW_ROW * rows as u32;
             self.slow = if slow { self.slow + 1 } else { self.slow.saturating_sub(1) };

@@ -84,9 +84,9 @@ pub fn steps(source: Stream<Rec>) -> Stream<Rec> {
 
 async fn eddyline(n: u64, fused: bool) -> Result<Seen, RunError> {
     let seen = Shared::default();
-    let mut sink = seen.sink();
+    let sink = seen.clone();
     let flow = Workflow::new("W1").fused(fused);
-    steps(flow.source("records", (0..n).map(Rec::new))).for_each(move |r| sink.seen.add_record(&r));
+    steps(flow.source("records", (0..n).map(Rec::new))).for_each(move |r| sink.add_record(&r));
     flow.run().await?;
     Ok(seen.get())
 }
@@ -94,7 +94,7 @@ async fn eddyline(n: u64, fused: bool) -> Result<Seen, RunError> {
 /// One worker: with two it takes more processor time.
 fn timely(n: u64) -> Result<Seen, String> {
     let seen = Shared::default();
-    let mut sink = seen.sink();
+    let sink = seen.clone();
     timely::execute_directly(move |worker| {
         worker.dataflow::<u64, _, _>(|scope| {
             (0..n)
@@ -105,7 +105,7 @@ fn timely(n: u64) -> Result<Seen, String> {
                 .map(note)
                 .filter(no_sevens)
                 .map(shift)
-                .inspect(move |r| sink.seen.add_record(r));
+                .inspect(move |r| sink.add_record(r));
         });
     });
     Ok(seen.get())

@@ -29,8 +29,8 @@ fn right(i: u64) -> Rec {
     Rec { id: spread(if i.is_multiple_of(10) { i } else { !i }), p: [i; 8] }
 }
 
-fn add(seen: &mut Seen, a: &[u64; 8], b: &[u64; 8]) {
-    seen.add(black_box(a[0]).wrapping_add(black_box(b[7])));
+fn sum_of(a: &[u64; 8], b: &[u64; 8]) -> u64 {
+    black_box(a[0]).wrapping_add(black_box(b[7]))
 }
 
 pub fn run(engine: &str, n: u64) -> Result<(), Box<dyn Error>> {
@@ -50,7 +50,7 @@ type Rows = HashMap<u64, [u64; 8]>;
 
 fn meet(r: &Rec, mine: &mut Rows, others: &Rows, seen: &mut Seen) {
     if let Some(other) = others.get(&r.id) {
-        add(seen, &r.p, other);
+        seen.add(sum_of(&r.p, other));
     }
     mine.insert(r.id, r.p);
 }
@@ -66,20 +66,20 @@ fn plain(n: u64) -> Seen {
 
 async fn eddyline(n: u64) -> Result<Seen, RunError> {
     let seen = Shared::default();
-    let mut sink = seen.sink();
+    let sink = seen.clone();
     let flow = Workflow::new("W2");
     let lefts = flow.source("lefts", (0..n).map(left));
     let rights = flow.source("rights", (0..n).map(right));
     lefts
         .join(rights, Duration::from_secs(3600), |l| l.id, |r| r.id)
-        .for_each(move |(l, r)| add(&mut sink.seen, &l.p, &r.p));
+        .for_each(move |(l, r)| sink.add(sum_of(&l.p, &r.p)));
     flow.run().await?;
     Ok(seen.get())
 }
 
 fn timely(n: u64) -> Seen {
     let seen = Shared::default();
-    let mut sink = seen.sink();
+    let sink = seen.clone();
     timely::execute_directly(move |worker| {
         worker.dataflow::<u64, _, _>(|scope| {
             let lefts = (0..n).map(left).to_stream(scope);
@@ -106,7 +106,7 @@ fn timely(n: u64) -> Seen {
                     }
                 })
                 .container::<Vec<_>>()
-                .inspect(move |(l, r): &(Rec, Rec)| add(&mut sink.seen, &l.p, &r.p));
+                .inspect(move |(l, r): &(Rec, Rec)| sink.add(sum_of(&l.p, &r.p)));
         });
     });
     seen.get()
@@ -138,7 +138,7 @@ async fn tokio(n: u64) -> Seen {
     });
     let mut seen = Seen::default();
     while let Some(met) = pairs.recv().await {
-        met.iter().for_each(|(a, b)| add(&mut seen, &a.p, &b.p));
+        met.iter().for_each(|(a, b)| seen.add(sum_of(&a.p, &b.p)));
     }
     seen
 }

@@ -108,7 +108,7 @@ fn plain(n: u64) -> Outcome {
 
 async fn eddyline(n: u64) -> Result<Outcome, RunError> {
     let seen = Shared::default();
-    let mut sink = seen.sink();
+    let sink = seen.clone();
     let flow = Workflow::new("W3");
     let (records, again) = flow.source("records", (0..n).map(source)).feedback("again", Rounds::at_most(3));
     records
@@ -119,7 +119,7 @@ async fn eddyline(n: u64) -> Result<Outcome, RunError> {
             Judged::Corrected => Verdict::Replace(*r),
             Judged::Quarantined => Verdict::reject("wrong after three rounds"),
         })
-        .for_each(move |r| sink.seen.add_record(&r));
+        .for_each(move |r| sink.add_record(&r));
     let report = flow.run().await?;
     let said = report.verdicts("check").unwrap_or_default();
     Ok(Outcome { seen: seen.get(), corrected: said.replaced, quarantined: said.rejected })
@@ -127,7 +127,7 @@ async fn eddyline(n: u64) -> Result<Outcome, RunError> {
 
 fn timely(n: u64) -> Outcome {
     let (seen, corrected, quarantined) = (Shared::default(), Shared::default(), Shared::default());
-    let (mut all, mut mended, mut wrong) = (seen.sink(), corrected.sink(), quarantined.sink());
+    let (all, mended, wrong) = (seen.clone(), corrected.clone(), quarantined.clone());
     timely::execute_directly(move |worker| {
         worker.dataflow::<u64, _, _>(|scope| {
             let (back, again) = scope.feedback(1);
@@ -150,9 +150,9 @@ fn timely(n: u64) -> Outcome {
                 return;
             };
             retry.map(next_attempt).connect_loop(back);
-            let corrected = corrected.inspect(move |r| mended.seen.add(r.id));
-            ok.concat(corrected).inspect(move |r| all.seen.add_record(r));
-            quarantined.inspect(move |r| wrong.seen.add(r.id));
+            let corrected = corrected.inspect(move |r| mended.add(r.id));
+            ok.concat(corrected).inspect(move |r| all.add_record(r));
+            quarantined.inspect(move |r| wrong.add(r.id));
         });
     });
     Outcome { seen: seen.get(), corrected: corrected.get().count, quarantined: quarantined.get().count }

@@ -65,7 +65,7 @@ fn plain(n: u64) -> Seen {
 
 async fn eddyline(n: u64) -> Result<Seen, Box<dyn Error>> {
     let seen = Shared::default();
-    let mut sink = seen.sink();
+    let sink = seen.clone();
     let plan = Plan::new(Cluster::cpu(), Vec::new(), vec![Pipeline::whole("spin", BATCH as u32, ["cpu"])])?;
     let flow = Workflow::new("W4").placed(plan);
     let model = Model::function(|rows: &[Rec]| {
@@ -76,14 +76,14 @@ async fn eddyline(n: u64) -> Result<Seen, Box<dyn Error>> {
         .map(triple)
         .filter(no_tens)
         .model("spin", model)
-        .for_each(move |r| sink.seen.add_record(&r));
+        .for_each(move |r| sink.add_record(&r));
     flow.run().await?;
     Ok(seen.get())
 }
 
 fn timely(n: u64) -> Seen {
     let seen = Shared::default();
-    let mut sink = seen.sink();
+    let sink = seen.clone();
     timely::execute_directly(move |worker| {
         worker.dataflow::<u64, _, _>(|scope| {
             let rows = (0..n).map(Rec::new).to_stream(scope).map(triple).filter(no_tens);
@@ -110,7 +110,7 @@ fn timely(n: u64) -> Seen {
                 }
             })
             .container::<Vec<_>>()
-            .inspect(move |r: &Rec| sink.seen.add_record(r));
+            .inspect(move |r: &Rec| sink.add_record(r));
         });
     });
     seen.get()
