@@ -10,14 +10,14 @@ use eddyline_runtime::{
     linear::Makes,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
-    record::{FeedbackId, Tag},
+    record::{FeedbackId, Spent, Tag},
     view::{Role, VerdictCounts},
 };
 
 use crate::{
     feedback::Feedback,
     flat_map::put_many,
-    judged::{Judging, judge_rows},
+    judged::{Judging, Said, judge_rows},
     stream::{Stream, WayBack, named_spec},
 };
 
@@ -49,10 +49,7 @@ impl<T: Data> Stream<T> {
     /// Judges each value with a [`Handler`].
     #[track_caller]
     pub fn handle_with(self, name: &str, handler: impl Handler<T, Retry = NoLoop>) -> Stream<T> {
-        self.then(named_spec("handle", Role::Handler, name), |_| Handle {
-            handler,
-            types: Default::default(),
-        })
+        self.then(named_spec("handle", Role::Handler, name), |_| Handle { handler, said: Said::default() })
     }
 
     /// Judges each value with a closure that may also send it back to a feedback point.
@@ -93,7 +90,7 @@ impl<T: Data> Stream<T> {
         let out = output.clone();
         let (id, limit) = (again.id, again.rounds.limit());
         graph.build_with(node, move |_| {
-            let op = HandleOrRetry { handler, feedback: id, limit, types: Default::default() };
+            let op = HandleOrRetry { handler, feedback: id, limit, said: Said::default() };
             (op, input.inlet(), (out.outlet(), retry.outlet()))
         });
         Stream { graph, port: output }
@@ -102,7 +99,7 @@ impl<T: Data> Stream<T> {
 
 struct Handle<T, H> {
     handler: H,
-    types: std::marker::PhantomData<fn(T)>,
+    said: Said<T, NoLoop>,
 }
 
 impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
@@ -111,15 +108,20 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
 
     fn process(&mut self, batch: Batch<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
         let judge = |value: &T, tag: &Tag| self.handler.judge(value, &Seen::after(tag.rounds(), 0));
-        let (on, counts) = judge_rows(batch, cx, judge, |value, tag, verdict, Judging { on, counts }, cx| {
-            match obey(value, tag, verdict, on, counts, cx) {
+        let (on, counts) = judge_rows(
+            batch,
+            &mut self.said,
+            cx,
+            judge,
+            |value, tag, verdict, Judging { on, counts }, cx| match obey(value, tag, verdict, on, counts, cx)
+            {
                 None => {}
                 Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => {
                     match never {}
                 }
                 Some((Back::Delete(nothing), ..)) => match *nothing {},
-            }
-        });
+            },
+        );
         out.put(on, cx);
         count(cx, counts);
     }
@@ -129,7 +131,7 @@ struct HandleOrRetry<T, U, H> {
     handler: H,
     feedback: FeedbackId,
     limit: u32,
-    types: std::marker::PhantomData<fn(T) -> U>,
+    said: Said<T, U>,
 }
 
 impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U, H> {
@@ -138,33 +140,40 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
 
     fn process(&mut self, batch: Batch<T>, (out, retry): &mut Self::Out, cx: &mut Cx<'_>) {
         let mut back = Batch::with_capacity(batch.len().min(128));
+        let mut spent = Spent::at(self.feedback);
         let judge = |value: &T, tag: &Tag| {
             let rounds = tag.rounds_at(self.feedback);
             self.handler.judge(value, &Seen::after(rounds, self.limit.saturating_sub(rounds)))
         };
-        let (on, counts) = judge_rows(batch, cx, judge, |value, tag, verdict, Judging { on, counts }, cx| {
-            let said = match verdict {
-                Verdict::Retry(again) => {
-                    counts.judged += 1;
-                    Some((Back::Retry(again), value, tag))
+        let (on, counts) = judge_rows(
+            batch,
+            &mut self.said,
+            cx,
+            judge,
+            |value, tag, verdict, Judging { on, counts }, cx| {
+                let said = match verdict {
+                    Verdict::Retry(again) => {
+                        counts.judged += 1;
+                        Some((Back::Retry(again), value, tag))
+                    }
+                    other => obey(value, tag, other, on, counts, cx),
+                };
+                let Some((to, value, mut tag)) = said else { return };
+                let Back::Retry(again) = to else {
+                    // The author took an ancestor from elsewhere.
+                    return cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
+                };
+                if tag.rounds_at(self.feedback) < self.limit {
+                    counts.retried += 1;
+                    spent.spend(&mut tag);
+                    back.push(again, tag);
+                } else {
+                    counts.rejected += 1;
+                    let reason = format!("still sent back after {} rounds", self.limit);
+                    cx.fault(&tag, FaultKind::RoundsSpent, &reason, Some(&value));
                 }
-                other => obey(value, tag, other, on, counts, cx),
-            };
-            let Some((to, value, mut tag)) = said else { return };
-            let Back::Retry(again) = to else {
-                // The author took an ancestor from elsewhere.
-                return cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
-            };
-            if tag.rounds_at(self.feedback) < self.limit {
-                counts.retried += 1;
-                tag.trail_mut().spend_round(self.feedback);
-                back.push(again, tag);
-            } else {
-                counts.rejected += 1;
-                let reason = format!("still sent back after {} rounds", self.limit);
-                cx.fault(&tag, FaultKind::RoundsSpent, &reason, Some(&value));
-            }
-        });
+            },
+        );
         retry.put(back, cx);
         out.put(on, cx);
         count(cx, counts);

@@ -90,7 +90,7 @@ pub(crate) struct TeamState {
 }
 
 /// To be woken costs about so long: where the next work comes sooner it is cheaper to wait for it.
-const WAKING: Duration = Duration::from_micros(15);
+const WAKING: Duration = Duration::from_micros(40);
 /// After so many turns an actor lets others have its thread.
 const TURNS: usize = 64;
 

@@ -187,8 +187,8 @@ impl<T: Send + 'static> Feed<T> {
         self.put(one);
     }
 
-    /// Hands over what the iterator gives: one record at a time while it is slow, since what it gave should be on its way
-    /// while it works on the next, and in growing chunks while it is quick and promises more.
+    /// Hands over what the iterator gives: one record at a time while it is slow or the actor has nothing else to do, since what
+    /// it gave should be on its way while it works on the next, and in growing chunks while it is quick and promises more.
     ///
     /// What it gave before it panicked is left in `some`.
     fn pump(&self, mut records: impl Iterator<Item = Read<T>>, clock: &Clock, some: &mut Fed<T>) {
@@ -202,15 +202,18 @@ impl<T: Send + 'static> Feed<T> {
                 let Some(read) = records.next() else { break };
                 some.push(read);
             }
-            chunk = if clock.now() - begun < QUICK { (chunk * 2).min(most) } else { 1 };
-            if some.len() == 0 || !self.put(std::mem::take(some)) {
+            let quick = clock.now() - begun < QUICK;
+            if some.len() == 0 {
                 return;
             }
+            let Some(waiting) = self.put(std::mem::take(some)) else { return };
+            // As many as wait already: none of these is in a hurry.
+            chunk = if quick { waiting.min(chunk * 2).clamp(1, most) } else { 1 };
         }
     }
 
-    /// Hands records over; waits for room. Says whether more are wanted.
-    fn put(&self, some: Fed<T>) -> bool {
+    /// Hands records over; waits for room. Says how many wait now, and nothing where no more are wanted.
+    fn put(&self, some: Fed<T>) -> Option<usize> {
         let mut state = self.state.lock();
         while state.len >= CAPACITY && !state.closed {
             state.wanted = true;
@@ -219,19 +222,20 @@ impl<T: Send + 'static> Feed<T> {
         self.file(state, some)
     }
 
-    fn file(&self, mut state: parking_lot::MutexGuard<'_, State<T>>, some: Fed<T>) -> bool {
+    fn file(&self, mut state: parking_lot::MutexGuard<'_, State<T>>, some: Fed<T>) -> Option<usize> {
         if state.closed {
-            return false;
+            return None;
         }
         let was_empty = state.len == 0;
         state.put(some);
+        let waiting = state.len;
         drop(state);
         if self.patient {
             self.filled.notify_one();
         } else if was_empty {
             self.waker.wake();
         }
-        true
+        Some(waiting)
     }
 
     /// A feed for a task that awaits its records.
@@ -248,7 +252,7 @@ impl<T: Send + 'static> Feed<T> {
                 if state.closed || state.len < CAPACITY {
                     let mut one = Fed::default();
                     one.push(read);
-                    return self.file(state, one);
+                    return self.file(state, one).is_some();
                 }
             }
             room.await;
