@@ -92,8 +92,8 @@ pub(crate) enum Matched {
     #[default]
     Not,
     ForGood,
-    /// With partners that may have been withdrawn since. Boxed, since most rows find none.
-    With(Box<Vec<Arc<Trail>>>),
+    /// With partners that may have been withdrawn since.
+    With(Vec<Arc<Trail>>),
 }
 
 impl Matched {
@@ -101,7 +101,7 @@ impl Matched {
         match &partner.trail {
             Some(trail) if !trail.marks.is_empty() => match self {
                 Self::ForGood => {}
-                Self::Not => *self = Self::With(Box::new(vec![Arc::clone(trail)])),
+                Self::Not => *self = Self::With(vec![Arc::clone(trail)]),
                 Self::With(partners) => partners.push(Arc::clone(trail)),
             },
             _ => *self = Self::ForGood,

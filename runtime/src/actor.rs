@@ -9,7 +9,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -84,13 +83,8 @@ pub(crate) struct TeamState {
     team: Team,
     shared: Arc<Shared>,
     supervisor: ActorRef<Alone>,
-    /// When it last had nothing to do, and whether it was soon woken the time before.
-    rested: Moment,
-    waits: bool,
 }
 
-/// To be woken costs about so long: where the next work comes sooner it is cheaper to wait for it.
-const WAKING: Duration = Duration::from_micros(40);
 /// After so many turns an actor lets others have its thread.
 const TURNS: usize = 64;
 
@@ -105,7 +99,7 @@ impl Actor for TeamActor {
         (team, shared, supervisor): Self::Arguments,
     ) -> Result<TeamState, ActorProcessingErr> {
         team.begin();
-        Ok(TeamState { team, shared, supervisor, rested: Moment::ZERO, waits: false })
+        Ok(TeamState { team, shared, supervisor })
     }
 
     async fn handle(
@@ -114,9 +108,8 @@ impl Actor for TeamActor {
         _work: Work,
         state: &mut TeamState,
     ) -> Result<(), ActorProcessingErr> {
-        let TeamState { team, shared, supervisor, rested, waits } = state;
+        let TeamState { team, shared, supervisor } = state;
         let mut turns = 0;
-        *waits = shared.clock.now().saturating_sub(*rested) < WAKING;
         loop {
             if shared.is_stopped() {
                 team.stop();
@@ -140,14 +133,8 @@ impl Actor for TeamActor {
                 myself.stop(None);
                 return Ok(());
             }
-            if !turn.more {
-                if *waits && shared.is_one_team() && team.is_woken_soon(&shared.clock, WAKING) {
-                    continue;
-                }
-                if !team.rest() {
-                    *rested = shared.clock.now();
-                    return Ok(());
-                }
+            if !turn.more && !team.rest() {
+                return Ok(());
             }
             turns += 1;
             if turn.later || turns % TURNS == 0 {
@@ -238,7 +225,6 @@ impl Crew {
         let args = (team, Arc::clone(&self.shared), supervisor.clone());
         let (actor, _) = Actor::spawn_linked(None, TeamActor, args, supervisor.get_cell()).await?;
         self.teams.insert(actor.get_id(), slots);
-        self.shared.teams.fetch_add(1, Ordering::Relaxed);
         waker.attach(actor);
         Ok(())
     }

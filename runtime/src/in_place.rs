@@ -7,13 +7,21 @@ use crate::guard::{self, Panicked};
 /// Runs the author's code on each value and keeps the results in order; gives the index and message of those on which it
 /// panicked, which are left out.
 pub fn map_each<T, U>(values: Vec<T>, mut f: impl FnMut(T) -> U) -> (Vec<U>, Vec<(usize, Panicked)>) {
+    let mut panics = Vec::new();
     if size_of::<T>() != size_of::<U>() || align_of::<T>() != align_of::<U>() || size_of::<T>() == 0 {
         let mut mapped = Vec::with_capacity(values.len());
-        let panics = guard::each(values, |value| mapped.push(f(value)));
+        let mut old = HalfMapped::<T, T>::new(values);
+        let mut go_on = |old: &mut HalfMapped<T, T>| {
+            while old.read < old.len {
+                mapped.push(f(old.take_next()));
+            }
+        };
+        while let Err(panicked) = guard::call(|| go_on(&mut old)) {
+            panics.push((old.read - 1, panicked));
+        }
         return (mapped, panics);
     }
     let mut half = HalfMapped::<T, U>::new(values);
-    let mut panics = Vec::new();
     while let Err(panicked) = guard::call(|| half.go_on(&mut f)) {
         panics.push((half.read - 1, panicked));
     }
@@ -134,7 +142,6 @@ impl<T> HalfMapped<T, T> {
 }
 
 impl<T, U> Drop for HalfMapped<T, U> {
-    /// Only where the guard itself panics.
     fn drop(&mut self) {
         self.drop_old();
         // SAFETY: as in `finish`, which takes care that it is done once.

@@ -205,9 +205,11 @@ impl Root {
 #[derive(Debug)]
 pub struct Spent {
     feedback: FeedbackId,
-    /// What rows carried before, and what they carry after.
-    known: SmallVec<[(Option<Arc<Trail>>, Arc<Trail>); 4]>,
+    known: SmallVec<[BeforeAndAfter; 4]>,
 }
+
+/// What rows carried before, and what they carry after.
+type BeforeAndAfter = (Option<Arc<Trail>>, Arc<Trail>);
 
 impl Spent {
     /// At this feedback.

@@ -44,8 +44,6 @@ pub(crate) struct Shared {
     seen_steps: AtomicU64,
     /// Timers that will wake a node.
     pub timers: AtomicUsize,
-    /// Teams that were started.
-    pub teams: AtomicUsize,
     stalls: AtomicU64,
     draining: AtomicBool,
     stopped: AtomicBool,
@@ -76,7 +74,6 @@ impl Shared {
             steps: AtomicU64::new(0),
             seen_steps: AtomicU64::new(0),
             timers: AtomicUsize::new(0),
-            teams: AtomicUsize::new(0),
             stalls: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -101,11 +98,6 @@ impl Shared {
     pub fn is_idle_since_last_look(&self) -> bool {
         let steps = self.steps.load(Ordering::Relaxed);
         self.seen_steps.swap(steps, Ordering::Relaxed) == steps && self.timers.load(Ordering::Relaxed) == 0
-    }
-
-    /// Whether one actor steps all nodes, so that none waits for its thread.
-    pub fn is_one_team(&self) -> bool {
-        self.teams.load(Ordering::Relaxed) == 1
     }
 
     /// Counts a stall.

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
     actor::NodeSlot,
-    clock::{Clock, Moment},
+    clock::Moment,
     node::{Next, Stepped},
     shared::Shared,
     waker::Waker,
@@ -77,20 +77,6 @@ impl Team {
         self.members.retain_mut(|member| !member.step(shared, &mut turn));
         turn.more = self.members.iter().any(|member| member.slot.core.waker.is_pending());
         turn
-    }
-
-    /// Waits for so long, on its thread, that somebody is woken. Says whether somebody was.
-    pub fn is_woken_soon(&self, clock: &Clock, long: Duration) -> bool {
-        let until = clock.now() + long;
-        loop {
-            if self.members.iter().any(|member| member.slot.core.waker.is_pending()) {
-                return true;
-            }
-            if clock.now() >= until {
-                return false;
-            }
-            std::hint::spin_loop();
-        }
     }
 
     /// Nobody has more to do. Says whether somebody has been woken since, so that the actor must go on.
