@@ -5,10 +5,12 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
 };
 
 use parking_lot::Mutex;
@@ -139,10 +141,24 @@ impl Actor for TeamActor {
             turns += 1;
             if turn.later || turns % TURNS == 0 {
                 // Whoever a step woke is next on this thread, and no other thread can take it from here.
-                tokio::task::yield_now().await;
+                step_back().await;
             }
         }
     }
+}
+
+/// Lets others have this thread. Unlike with tokio's own `yield_now`, another thread may go on with this actor meanwhile, so that
+/// it need not wait for a slow one that it has woken.
+async fn step_back() {
+    let mut back = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut back, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Starts the actors of a run, and another in the place of one that dies between two steps.
