@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-suites=$(basename -s .rs benches/src/bin/*.rs | tr '\n' ' ')
+suites=$(basename -s .rs benches/src/bin/* | tr '\n' ' ')
 name=${1:-}
-if [ ! -f "benches/src/bin/$name.rs" ]; then
+if [ ! -f "benches/src/bin/$name.rs" ] && [ ! -f "benches/src/bin/$name/main.rs" ]; then
   echo "say which suite, e.g.:  make bench NAME=dataflow    (there are: $suites)" >&2
   exit 2
 fi

@@ -25,15 +25,15 @@ pub struct Figure {
 /// What one process measured of itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
-    /// User and system time of the whole process, seconds.
-    pub cpu_s: f64,
+    /// What it measured: user and system time of the whole process in seconds, unless the suite says otherwise.
+    pub value: f64,
     /// Most memory it held, MiB.
     pub peak_mib: f64,
 }
 
-/// Prints what this process has used, for [`in_own_process`] to read.
-pub fn print_own_use(cpu: std::time::Duration) {
-    println!("{} {}", cpu.as_secs_f64(), peak_mib());
+/// Prints what this process has measured, and the most memory that it held, for [`in_own_process`] to read.
+pub fn print_own_use(value: f64) {
+    println!("{value} {}", peak_mib());
 }
 
 /// Runs this binary again with `args` and reads what it printed with [`print_own_use`].
@@ -46,7 +46,7 @@ pub fn in_own_process(args: &[&str]) -> Result<Measured, String> {
     let text = String::from_utf8_lossy(&output.stdout);
     let mut numbers = text.split_whitespace().map(str::parse::<f64>);
     match (output.status.success(), numbers.next(), numbers.next()) {
-        (true, Some(Ok(cpu_s)), Some(Ok(peak_mib))) => Ok(Measured { cpu_s, peak_mib }),
+        (true, Some(Ok(value)), Some(Ok(peak_mib))) => Ok(Measured { value, peak_mib }),
         _ => Err(format!("{args:?}: {}{}", text, String::from_utf8_lossy(&output.stderr))),
     }
 }

@@ -4,6 +4,7 @@ use eddyline_runtime::{
     Data,
     batch::Batch,
     fault::FaultKind,
+    linear::Makes,
     operator::{Cx, Operator},
     origin::Notice,
     ports::{Outlet, Port, Side, Two},
@@ -96,11 +97,18 @@ impl<T: Data> Stream<T> {
         let back = graph.input(node);
         let output = graph.output(node, "", false);
         let id = graph.open_feedback(node, name);
+        if !rounds.distinct {
+            graph.set_makes(node, Makes::One);
+        }
         let (again, out) = (back.clone(), output.clone());
-        graph.build_with(node, move |_| {
+        graph.build_with(node, move |start| {
             let ways_in = Two::right_first(input.inlet(), again.inlet());
             let had = rounds.distinct.then(Had::default);
-            (Point { id, had, types: Default::default() }, ways_in, out.outlet())
+            (
+                Point { id, linear: start.is_in_linear_loop(), had, types: Default::default() },
+                ways_in,
+                out.outlet(),
+            )
         });
         (
             Stream::new(graph.clone(), output),
@@ -112,6 +120,8 @@ impl<T: Data> Stream<T> {
 /// Where records re-enter: a new one gets an origin, one that was sent back becomes the next version of its origin.
 struct Point<T> {
     id: FeedbackId,
+    /// Whether a record in the loop is always alone, so that it needs no origin.
+    linear: bool,
     /// What each record has been, where it may not be the same twice.
     had: Option<Had>,
     types: std::marker::PhantomData<fn(T)>,
@@ -124,6 +134,11 @@ impl<T: Data> Operator for Point<T> {
     fn process(&mut self, batch: Side<T, T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
         let mut on = Batch::default();
         match batch {
+            Side::Left(new) if self.linear => on = new,
+            Side::Right(again) if self.linear => {
+                cx.go_round(again.len());
+                on = again;
+            }
             Side::Left(new) => {
                 for (value, mut tag) in new.into_rows() {
                     cx.enter_point(&mut tag, self.id);

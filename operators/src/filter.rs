@@ -27,7 +27,7 @@ impl<T: Data> Stream<T> {
     /// ```
     #[track_caller]
     pub fn filter(self, f: impl FnMut(&T) -> bool + Send + 'static) -> Stream<T> {
-        self.then(spec("filter", Role::Operator), |_| Filter { f, types: Default::default() })
+        self.then_one(spec("filter", Role::Operator), |_| Filter { f, types: Default::default() })
     }
 }
 
@@ -41,12 +41,7 @@ impl<T: Data, F: FnMut(&T) -> bool + Send + 'static> Operator for Filter<T, F> {
     type Out = Outlet<T>;
 
     fn process(&mut self, batch: Batch<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
-        let (kept, gone) = rows::divide_rows(batch, cx, &mut self.f);
-        if gone.is_plain() {
-            cx.end_plain(gone.len(), Fate::Filtered);
-        } else {
-            gone.into_rows().for_each(|(_, tag)| cx.end(&tag, Fate::Filtered));
-        }
+        let kept = rows::keep_rows(batch, Fate::Filtered, cx, &mut self.f);
         out.put(kept, cx);
     }
 }

@@ -7,17 +7,18 @@ use eddyline_runtime::{
     fate::Fate,
     fault::FaultKind,
     graph::Place,
+    linear::Makes,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
-    record::{FeedbackId, Tag},
+    record::{FeedbackId, Spent, Tag},
     view::{Role, VerdictCounts},
 };
 
 use crate::{
     feedback::Feedback,
     flat_map::put_many,
-    onward::{Obeyed, Onward, onward},
-    rows,
+    judged::{Judging, Said, judge_rows},
+    onward::{Elsewhere, Onward, onward},
     stream::{Stream, WayBack, named_spec},
 };
 
@@ -54,7 +55,7 @@ impl<T: Data> Stream<T> {
         let input = self.lead_to(node);
         let (stream, ways) = onward(&graph, node);
         graph.build_with(node, move |_| {
-            let op = Handle { handler, types: Default::default() };
+            let op = Handle { handler, said: Said::default() };
             (op, input.inlet(), ways.open())
         });
         stream
@@ -93,10 +94,11 @@ impl<T: Data> Stream<T> {
         let to = WayBack { graph: &again.graph, input: &again.input, id: again.id };
         let what = format!("the feedback `{}` belongs", again.name);
         let advice = "open the feedback on a stream of the same `Workflow`";
+        graph.set_makes(node, Makes::OneThatReturns);
         let retry = graph.lead_back(node, place, "retry", &to, what, advice);
         let (id, limit) = (again.id, again.rounds.limit());
         graph.build_with(node, move |_| {
-            let op = HandleOrRetry { handler, feedback: id, limit, types: Default::default() };
+            let op = HandleOrRetry { handler, feedback: id, limit, said: Said::default() };
             (op, input.inlet(), (ways.open(), retry.outlet()))
         });
         stream
@@ -105,7 +107,7 @@ impl<T: Data> Stream<T> {
 
 struct Handle<T, H> {
     handler: H,
-    types: std::marker::PhantomData<fn(T)>,
+    said: Said<T, NoLoop>,
 }
 
 impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
@@ -113,21 +115,20 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
     type Out = Onward<T>;
 
     fn process(&mut self, batch: Batch<T>, out: &mut Onward<T>, cx: &mut Cx<'_>) {
-        let mut on = Obeyed::new(batch.len());
-        let judged = rows::look_at_rows(batch, cx, |value, tag| {
-            self.handler.judge(value, &Seen::after(tag.rounds(), 0))
-        });
-        let mut counts = VerdictCounts::default();
-        for (value, tag, verdict) in judged {
-            match obey(value, tag, verdict, &mut on, &mut counts, out, cx) {
-                None => {}
-                Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => {
-                    match never {}
+        let mut elsewhere = Elsewhere::default();
+        let judge = |value: &T, tag: &Tag| self.handler.judge(value, &Seen::after(tag.rounds(), 0));
+        let (on, counts) =
+            judge_rows(batch, &mut self.said, cx, judge, |value, tag, verdict, judging, cx| {
+                match obey(value, tag, verdict, judging, &mut elsewhere, out, cx) {
+                    None => {}
+                    Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => {
+                        match never {}
+                    }
+                    Some((Back::Delete(nothing), ..)) => match *nothing {},
                 }
-                Some((Back::Delete(nothing), ..)) => match *nothing {},
-            }
-        }
-        on.put(out, cx);
+            });
+        elsewhere.put(out, cx);
+        out.put(on, cx);
         count(cx, counts);
     }
 }
@@ -136,7 +137,7 @@ struct HandleOrRetry<T, U, H> {
     handler: H,
     feedback: FeedbackId,
     limit: u32,
-    types: std::marker::PhantomData<fn(T) -> U>,
+    said: Said<T, U>,
 }
 
 impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U, H> {
@@ -144,34 +145,48 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
     type Out = (Onward<T>, Outlet<U>);
 
     fn process(&mut self, batch: Batch<T>, (out, retry): &mut Self::Out, cx: &mut Cx<'_>) {
-        let mut on = Obeyed::new(batch.len());
-        let mut back = Batch::default();
-        let judged = rows::look_at_rows(batch, cx, |value, tag| {
+        let mut elsewhere = Elsewhere::default();
+        let mut back = Batch::with_capacity(batch.len().min(128));
+        let mut spent = Spent::at(self.feedback);
+        let judge = |value: &T, tag: &Tag| {
             let rounds = tag.rounds_at(self.feedback);
             self.handler.judge(value, &Seen::after(rounds, self.limit.saturating_sub(rounds)))
-        });
-        let mut counts = VerdictCounts::default();
-        for (value, tag, verdict) in judged {
-            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, out, cx) else {
-                continue;
-            };
-            let Back::Retry(again) = to else {
-                // The author took an ancestor from elsewhere.
-                cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
-                continue;
-            };
-            if tag.rounds_at(self.feedback) < self.limit {
-                counts.retried += 1;
-                tag.trail_mut().spend_round(self.feedback);
-                back.push(again, tag);
-            } else {
-                counts.rejected += 1;
-                let reason = format!("still sent back after {} rounds", self.limit);
-                cx.fault(&tag, FaultKind::RoundsSpent, &reason, Some(&value));
-            }
-        }
+        };
+        let (on, counts) = judge_rows(
+            batch,
+            &mut self.said,
+            cx,
+            judge,
+            |value, tag, verdict, Judging { on, counts }, cx| {
+                let said = match verdict {
+                    Verdict::Retry(again) => {
+                        counts.judged += 1;
+                        Some((Back::Retry(again), value, tag))
+                    }
+                    other => {
+                        let judging = Judging { on, counts: &mut *counts };
+                        obey(value, tag, other, judging, &mut elsewhere, out, cx)
+                    }
+                };
+                let Some((to, value, mut tag)) = said else { return };
+                let Back::Retry(again) = to else {
+                    // The author took an ancestor from elsewhere.
+                    return cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
+                };
+                if tag.rounds_at(self.feedback) < self.limit {
+                    counts.retried += 1;
+                    spent.spend(&mut tag);
+                    back.push(again, tag);
+                } else {
+                    counts.rejected += 1;
+                    let reason = format!("still sent back after {} rounds", self.limit);
+                    cx.fault(&tag, FaultKind::RoundsSpent, &reason, Some(&value));
+                }
+            },
+        );
+        elsewhere.put(out, cx);
         retry.put(back, cx);
-        on.put(out, cx);
+        out.put(on, cx);
         count(cx, counts);
     }
 }
@@ -192,8 +207,8 @@ pub(crate) fn obey<T: Data, R>(
     value: T,
     tag: Tag,
     verdict: Verdict<T, R>,
-    on: &mut Obeyed<T>,
-    counts: &mut VerdictCounts,
+    Judging { on, counts }: Judging<'_, T>,
+    elsewhere: &mut Elsewhere<T>,
     out: &Onward<T>,
     cx: &mut Cx<'_>,
 ) -> Option<(Back<R>, T, Tag)> {
@@ -212,7 +227,7 @@ pub(crate) fn obey<T: Data, R>(
             if values.is_empty() {
                 cx.end(&tag, Fate::Dropped);
             } else {
-                put_many(values, tag, on.on(), cx);
+                put_many(values, tag, on, cx);
             }
         }
         Verdict::Reject(reason) => {
@@ -225,11 +240,11 @@ pub(crate) fn obey<T: Data, R>(
         }
         Verdict::Escalate(question) => {
             counts.escalated += 1;
-            on.ask(value, question, tag, out, cx);
+            elsewhere.ask(value, question, tag, out, cx);
         }
         Verdict::Reroute(way) => {
             counts.rerouted += 1;
-            on.reroute(value, &way, tag, out, cx);
+            elsewhere.reroute(value, &way, tag, out, cx);
         }
         Verdict::Retry(again) => return Some((Back::Retry(again), value, tag)),
         Verdict::Revise(ancestor, again) => return Some((Back::Revise(ancestor, again), value, tag)),

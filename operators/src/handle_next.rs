@@ -16,7 +16,8 @@ use eddyline_runtime::{
 use crate::{
     alternatives::{Ask, Tried, none_left},
     handle::{Back, NOT_AN_ANCESTOR, count, obey},
-    onward::{Obeyed, Onward, onward},
+    judged::Judging,
+    onward::{Elsewhere, Onward, onward},
     rows,
     stream::{Stream, WayBack, named_spec},
 };
@@ -165,7 +166,8 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
     type Out = (Onward<T>, Vec<Outlet<Ask>>);
 
     fn process(&mut self, batch: Batch<T>, (out, ways): &mut Self::Out, cx: &mut Cx<'_>) {
-        let mut on = Obeyed::new(batch.len());
+        let mut on = Batch::with_capacity(batch.len());
+        let mut elsewhere = Elsewhere::default();
         let mut back: Vec<Batch<Ask>> = ways.iter().map(|_| Batch::default()).collect();
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let whom = whom(&self.steps, tag);
@@ -175,7 +177,15 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
         });
         let mut counts = VerdictCounts::default();
         for (value, tag, (verdict, whom)) in judged {
-            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, out, cx) else {
+            let Some((to, value, mut tag)) = obey(
+                value,
+                tag,
+                verdict,
+                Judging { on: &mut on, counts: &mut counts },
+                &mut elsewhere,
+                out,
+                cx,
+            ) else {
                 continue;
             };
             let Back::Retry(NextAlternative) = to else {
@@ -199,7 +209,8 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
         for (way, asks) in ways.iter_mut().zip(back) {
             way.put(asks, cx);
         }
-        on.put(out, cx);
+        elsewhere.put(out, cx);
+        out.put(on, cx);
         count(cx, counts);
     }
 }

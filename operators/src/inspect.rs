@@ -26,7 +26,7 @@ impl<T: Data> Stream<T> {
     /// ```
     #[track_caller]
     pub fn inspect(self, f: impl FnMut(&T) + Send + 'static) -> Stream<T> {
-        self.then(spec("inspect", Role::Operator), |_| Inspect { f, types: Default::default() })
+        self.then_one(spec("inspect", Role::Operator), |_| Inspect { f, types: Default::default() })
     }
 }
 

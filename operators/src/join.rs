@@ -1,29 +1,24 @@
 //! `join`: pairs of two streams with equal keys that arrive within a time of each other.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
-    sync::Arc,
-    time::Duration,
-};
+use std::{hash::Hash, sync::Arc, time::Duration};
 
 use eddyline_runtime::{
     Data,
     batch::Batch,
     clock::Moment,
-    fate::Fate,
     graph::Place,
     operator::{Cx, Holding, Operator},
-    origin::{Change, Notice, Standing},
+    origin::{Notice, Standing},
     ports::{Outlet, Side, Two},
     record::{RecordId, Tag, Trail},
     view::Role,
 };
 
 use crate::{
-    at_rest::{ByOrigin, is_withdrawn},
+    at_rest::is_withdrawn,
     rows,
     stream::{Stream, spec},
+    waiting::{Hashed, Hashes, Row, Waiting},
 };
 
 impl<T: Data> Stream<T> {
@@ -67,7 +62,15 @@ impl<T: Data> Stream<T> {
         let output = graph.output(node, "", false);
         let out = output.clone();
         graph.build_with(node, move |_| {
-            let join = Join { within, key, other_key, left: Parked::new(), right: Parked::new() };
+            let (left_rows, right_rows) = (Waiting::new(), Waiting::new());
+            let join = Join {
+                within,
+                key,
+                other_key,
+                hashes: Hashes::default(),
+                left: left_rows,
+                right: right_rows,
+            };
             (join, Two::new(left.inlet(), right.inlet()), out.outlet())
         });
         Stream::new(graph, output)
@@ -78,114 +81,38 @@ struct Join<K, T, U, F, G> {
     within: Duration,
     key: F,
     other_key: G,
-    left: Parked<K, T>,
-    right: Parked<K, U>,
-}
-
-/// A row that waits for partners.
-struct Row<T> {
-    number: u64,
-    value: T,
-    tag: Tag,
-    matched: Matched,
+    hashes: Hashes,
+    left: Waiting<K, T>,
+    right: Waiting<K, U>,
 }
 
 /// Whether a row has found a partner that stands.
 #[derive(Default)]
-pub(crate) struct Matched {
-    for_good: bool,
-    /// Partners that may have been withdrawn since.
-    partners: Vec<Arc<Trail>>,
+pub(crate) enum Matched {
+    #[default]
+    Not,
+    ForGood,
+    /// With partners that may have been withdrawn since.
+    With(Vec<Arc<Trail>>),
 }
 
 impl Matched {
     pub fn with(&mut self, partner: &Tag) {
         match &partner.trail {
-            Some(trail) if !trail.marks.is_empty() => self.partners.push(Arc::clone(trail)),
-            _ => self.for_good = true,
+            Some(trail) if !trail.marks.is_empty() => match self {
+                Self::ForGood => {}
+                Self::Not => *self = Self::With(vec![Arc::clone(trail)]),
+                Self::With(partners) => partners.push(Arc::clone(trail)),
+            },
+            _ => *self = Self::ForGood,
         }
     }
 
     pub fn stands(&self) -> bool {
-        self.for_good || self.partners.iter().any(|trail| trail.standing() != Standing::Withdrawn)
-    }
-}
-
-/// One side's rows, by key and in order of arrival.
-struct Parked<K, T> {
-    rows: HashMap<K, Vec<Row<T>>>,
-    arrivals: VecDeque<(Moment, K, u64)>,
-    by_origin: ByOrigin<(K, u64)>,
-    next: u64,
-    /// Rows that wait; arrivals of rows that were withdrawn stay listed until their time.
-    len: usize,
-}
-
-impl<K: Hash + Eq + Clone, T> Parked<K, T> {
-    fn new() -> Self {
-        Self {
-            rows: HashMap::new(),
-            arrivals: VecDeque::new(),
-            by_origin: ByOrigin::default(),
-            next: 0,
-            len: 0,
-        }
-    }
-
-    fn park(&mut self, key: K, value: T, tag: Tag, matched: Matched, until: Moment, cx: &mut Cx<'_>) {
-        let number = self.next;
-        if self.by_origin.hold(&tag, (key.clone(), number), cx) == Standing::Withdrawn {
-            return cx.end(&tag, Fate::Withdrawn);
-        }
-        self.next += 1;
-        self.len += 1;
-        cx.park(&tag);
-        self.arrivals.push_back((until, key.clone(), number));
-        self.rows.entry(key).or_default().push(Row { number, value, tag, matched });
-    }
-
-    fn partners(&mut self, key: &K) -> &mut [Row<T>] {
-        self.rows.get_mut(key).map_or(&mut [], Vec::as_mut_slice)
-    }
-
-    fn take(&mut self, key: &K, number: u64, cx: &mut Cx<'_>) -> Option<Row<T>> {
-        let rows = self.rows.get_mut(key)?;
-        let at = rows.iter().position(|row| row.number == number)?;
-        let row = rows.swap_remove(at);
-        if rows.is_empty() {
-            self.rows.remove(key);
-        }
-        self.len -= 1;
-        cx.unpark(&row.tag);
-        Some(row)
-    }
-
-    fn forget(&mut self, now: Option<Moment>, cx: &mut Cx<'_>) -> bool {
-        let mut any = false;
-        while let Some((_, key, number)) =
-            self.arrivals.pop_front_if(|(until, ..)| now.is_none_or(|now| *until <= now))
-        {
-            if let Some(row) = self.take(&key, number, cx) {
-                cx.end(&row.tag, if row.matched.stands() { Fate::Absorbed } else { Fate::Filtered });
-                any = true;
-            }
-        }
-        any
-    }
-
-    fn notice(&mut self, notices: &[Notice], cx: &mut Cx<'_>) {
-        for ((key, number), change) in self.by_origin.told(notices) {
-            if change != Change::Settled
-                && let Some(row) = self.take(&key, number, cx)
-            {
-                cx.end(&row.tag, Fate::Withdrawn);
-            }
-        }
-    }
-
-    fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
-        for row in self.rows.values().flatten() {
-            visit(row.tag.id, row.tag.trail.as_deref());
+        match self {
+            Self::Not => false,
+            Self::ForGood => true,
+            Self::With(partners) => partners.iter().any(|trail| trail.standing() != Standing::Withdrawn),
         }
     }
 }
@@ -202,20 +129,18 @@ where
     type Out = Outlet<(T, U)>;
 
     fn process(&mut self, batch: Side<T, U>, out: &mut Self::Out, cx: &mut Cx<'_>) {
-        let now = cx.clock().now();
-        let until = now + self.within;
+        let until = cx.clock().now() + self.within;
         let mut pairs = Batch::default();
+        let Self { key, other_key, hashes, left, right, .. } = self;
         match batch {
             Side::Left(batch) => {
-                let right = &mut self.right;
-                meet(batch, &mut self.key, &mut self.left, right, until, cx, |value, tag, row, cx| {
+                meet(batch, key, hashes, left, right, until, cx, |value, tag, row, cx| {
                     let made = cx.combine([tag, &mut row.tag]);
                     pairs.push((value.clone(), row.value.clone()), made);
                 });
             }
             Side::Right(batch) => {
-                let left = &mut self.left;
-                meet(batch, &mut self.other_key, &mut self.right, left, until, cx, |value, tag, row, cx| {
+                meet(batch, other_key, hashes, right, left, until, cx, |value, tag, row, cx| {
                     let made = cx.combine([&mut row.tag, tag]);
                     pairs.push((row.value.clone(), value.clone()), made);
                 });
@@ -241,7 +166,7 @@ where
     }
 
     fn holding(&self) -> Holding {
-        Holding { parked: self.left.len + self.right.len, ..Holding::default() }
+        Holding { parked: self.left.len() + self.right.len(), ..Holding::default() }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
@@ -250,35 +175,40 @@ where
     }
 
     fn next_wake(&self) -> Option<Moment> {
-        let first = |arrivals: Option<Moment>, other: Option<Moment>| match (arrivals, other) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        first(self.left.arrivals.front().map(|a| a.0), self.right.arrivals.front().map(|a| a.0))
+        [self.left.next_wake(), self.right.next_wake()].into_iter().flatten().min()
     }
 }
 
-/// Rows of one side meet the parked rows of the other, and park.
-fn meet<K: Hash + Eq + Clone, A: Data, B>(
+/// Rows of one side meet the rows of the other that wait, and begin to wait.
+#[allow(clippy::too_many_arguments, reason = "one side's, the other's, and what is done with both")]
+fn meet<K: Hash + Eq, A: Data, B>(
     batch: Batch<A>,
     key: &mut impl FnMut(&A) -> K,
-    mine: &mut Parked<K, A>,
-    others: &mut Parked<K, B>,
+    hashes: &Hashes,
+    mine: &mut Waiting<K, A>,
+    others: &mut Waiting<K, B>,
     until: Moment,
     cx: &mut Cx<'_>,
     mut pair: impl FnMut(&A, &mut Tag, &mut Row<B>, &mut Cx<'_>),
 ) {
-    for (value, mut tag) in batch.into_rows() {
-        let Some(key) = rows::key_of(&value, &tag, key, cx) else { continue };
+    let (batch, keys) = rows::keys_of(batch, cx, key);
+    let hashes: Vec<Hashed> = keys.iter().map(|key| hashes.of(key)).collect();
+    let found = others.find(&keys, &hashes);
+    let rows = keys.len();
+    for (((value, mut tag), key), (hash, last)) in
+        batch.into_rows().zip(keys).zip(hashes.into_iter().zip(found))
+    {
         let mut matched = Matched::default();
-        for row in others.partners(&key) {
-            if is_withdrawn(&row.tag) {
-                continue;
-            }
-            pair(&value, &mut tag, row, cx);
-            row.matched.with(&tag);
-            matched.with(&row.tag);
+        if let Some(last) = last {
+            others.for_each_from(last, |row| {
+                if !is_withdrawn(&row.tag) {
+                    pair(&value, &mut tag, row, cx);
+                    row.matched.with(&tag);
+                    matched.with(&row.tag);
+                }
+            });
         }
-        mine.park(key, value, tag, matched, until, cx);
+        mine.park(key, hash, Row { value, tag, matched }, cx);
     }
+    mine.link(rows, until);
 }

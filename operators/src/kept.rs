@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     feedback::Rounds,
     handle::{Back, NOT_AN_ANCESTOR, count, obey},
-    onward::{Obeyed, Onward, onward},
+    judged::Judging,
+    onward::{Elsewhere, Onward, onward},
     rows,
     stream::{GraphHandle, Stream, WayBack, named_spec},
 };
@@ -312,7 +313,8 @@ where
     type Out = (Onward<T>, Outlet<Correction<A>>);
 
     fn process(&mut self, batch: Batch<T>, (out, back): &mut Self::Out, cx: &mut Cx<'_>) {
-        let mut on = Obeyed::new(batch.len());
+        let mut on = Batch::with_capacity(batch.len());
+        let mut elsewhere = Elsewhere::default();
         let mut corrections = Batch::default();
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let rounds = tag.rounds_at(self.point);
@@ -321,7 +323,15 @@ where
         });
         let mut counts = VerdictCounts::default();
         for (value, tag, verdict) in judged {
-            let Some((to, value, mut tag)) = obey(value, tag, verdict, &mut on, &mut counts, out, cx) else {
+            let Some((to, value, mut tag)) = obey(
+                value,
+                tag,
+                verdict,
+                Judging { on: &mut on, counts: &mut counts },
+                &mut elsewhere,
+                out,
+                cx,
+            ) else {
                 continue;
             };
             let (named, correction) = match to {
@@ -373,7 +383,8 @@ where
             }
         }
         back.put(corrections, cx);
-        on.put(out, cx);
+        elsewhere.put(out, cx);
+        out.put(on, cx);
         count(cx, counts);
     }
 }

@@ -66,6 +66,7 @@ mod inspect;
 mod interval_join;
 mod iterate;
 mod join;
+mod judged;
 mod kept;
 mod lists;
 mod map;
@@ -88,6 +89,7 @@ mod split;
 mod stream;
 mod timestamps;
 mod try_map;
+mod waiting;
 mod window;
 mod workflow;
 

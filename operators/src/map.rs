@@ -29,7 +29,7 @@ impl<T: Data> Stream<T> {
     /// ```
     #[track_caller]
     pub fn map<U: Data>(self, f: impl FnMut(T) -> U + Send + 'static) -> Stream<U> {
-        self.then(spec("map", Role::Operator), |_| Map { f, types: Default::default() })
+        self.then_one(spec("map", Role::Operator), |_| Map { f, types: Default::default() })
     }
 }
 

@@ -4,6 +4,7 @@ use eddyline_runtime::{
     Data,
     batch::Batch,
     graph::Place,
+    linear::Makes,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
     view::Role,
@@ -35,6 +36,7 @@ impl<T: Data> Stream<T> {
         if same {
             graph.connect(&other.port, &input, false);
         }
+        graph.set_makes(node, Makes::One);
         let output = graph.output(node, "", false);
         let out = output.clone();
         graph.build_with(node, move |_| (Through(Default::default()), input.inlet(), out.outlet()));

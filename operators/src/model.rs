@@ -5,6 +5,7 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 use eddyline_runtime::{
     Data,
     graph::{Graph, Place},
+    linear::Makes,
     onnx::{Declared, OnnxError, OnnxModel},
     serve::ServedModel,
     tensor::{Tensor, TensorError},
@@ -297,6 +298,7 @@ impl<T: Data> Stream<T> {
         let node = graph.add(spec);
         let input = self.lead_to(node);
         let (ways, made, failed) = Ways::new(&graph, node, caught);
+        graph.set_makes(node, Makes::One);
         graph.build_with(node, move |start| {
             (ModelOp::new(&name, runner, limit, start), input.inlet(), ways.open())
         });

@@ -66,6 +66,13 @@ pub(crate) struct Onward<T> {
     routes: Vec<(String, Outlet<T>)>,
 }
 
+impl<T: Data> Onward<T> {
+    /// Lets records go on.
+    pub fn put(&mut self, on: Batch<T>, cx: &mut Cx<'_>) {
+        self.on.put(on, cx);
+    }
+}
+
 impl<T> Onward<T> {
     fn each_route(&self) -> impl Iterator<Item = &Outlet<T>> {
         self.routes.iter().map(|(_, outlet)| outlet)
@@ -103,29 +110,20 @@ impl<T: Data> Outputs for Onward<T> {
     }
 }
 
-/// What verdicts make go on.
-pub(crate) struct Obeyed<T> {
-    on: Batch<T>,
+/// What verdicts make go another way than on.
+pub(crate) struct Elsewhere<T> {
     ask: Batch<Asked<T>>,
     /// In the order of the handler's routes; none before the first record takes one.
     routes: Vec<Batch<T>>,
 }
 
-impl<T: Data> Obeyed<T> {
-    pub fn new(judged: usize) -> Self {
-        Self { on: Batch::with_capacity(judged), ask: Batch::default(), routes: Vec::new() }
+impl<T> Default for Elsewhere<T> {
+    fn default() -> Self {
+        Self { ask: Batch::default(), routes: Vec::new() }
     }
+}
 
-    /// Lets a record go on as it is.
-    pub fn push(&mut self, value: T, tag: Tag) {
-        self.on.push(value, tag);
-    }
-
-    /// The main way on.
-    pub fn on(&mut self) -> &mut Batch<T> {
-        &mut self.on
-    }
-
+impl<T: Data> Elsewhere<T> {
     /// Has a person asked about a record.
     pub fn ask(&mut self, value: T, question: Question<T>, tag: Tag, out: &Onward<T>, cx: &mut Cx<'_>) {
         if out.ask.is_led() {
@@ -150,13 +148,12 @@ impl<T: Data> Obeyed<T> {
         self.routes[nth].push(value, tag);
     }
 
-    /// Sends all of it on.
+    /// Sends all of it.
     pub fn put(self, out: &mut Onward<T>, cx: &mut Cx<'_>) {
         out.ask.put(self.ask, cx);
         for ((_, route), batch) in out.routes.iter_mut().zip(self.routes) {
             route.put(batch, cx);
         }
-        out.on.put(self.on, cx);
     }
 }
 

@@ -95,7 +95,7 @@ impl<T: Data> Stream<T> {
             );
         }
         self.graph.fed_by_task();
-        self.then(spec, move |start| ParMap {
+        self.then_one(spec, move |start| ParMap {
             desk: Desk::new(threads.max(1), limit, f, start),
             rows: VecDeque::new(),
             first: 0,

@@ -63,7 +63,7 @@ impl Report {
     /// The quarantine: every record that failed or was rejected, with its reason, oldest first. Of more than 100,000 the rest
     /// is only counted.
     pub fn faults(&self) -> &[Fault] {
-        &self.summary.faults
+        self.summary.faults.faults()
     }
 
     /// Every record: created = ended + in flight.

@@ -3,6 +3,7 @@
 use eddyline_runtime::{
     Data,
     batch::Batch,
+    linear::Makes,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
     view::Role,
@@ -31,6 +32,7 @@ impl<T: Data> Stream<T> {
         let graph = self.graph.clone();
         let node = graph.add(spec("split", Role::Operator));
         let input = self.lead_to(node);
+        graph.set_makes(node, Makes::One);
         let (yes, no) = (graph.output(node, "yes", false), graph.output(node, "no", false));
         let (to_yes, to_no) = (yes.clone(), no.clone());
         graph.build_with(node, move |_| {

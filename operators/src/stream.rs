@@ -3,6 +3,7 @@
 use eddyline_runtime::{
     Data,
     graph::{Graph, NodeSpec, Place, Start},
+    linear::Makes,
     operator::Operator,
     ports::{Inlet, Outlet, Port},
     record::FeedbackId,
@@ -109,6 +110,19 @@ impl<T: Data> Stream<T> {
         self
     }
 
+    /// Gives the operator that made this stream an actor of its own, so that its neighbours need not wait for it: where the
+    /// author's code waits for something outside. See [`Workflow::fused`](crate::Workflow::fused).
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # let flow = Workflow::new("doc");
+    /// flow.source("paths", ["a", "b"].map(String::from)).map(|path: String| std::fs::read(path).is_ok()).alone().ignore();
+    /// ```
+    pub fn alone(self) -> Self {
+        self.graph.set_alone(self.port.node());
+        self
+    }
+
     /// Puts an operator of your own into the stream: one input, one output.
     ///
     /// `kind` is what the page calls it. See [`eddyline_runtime::operator::Operator`] for what an operator must do.
@@ -135,6 +149,20 @@ impl<T: Data> Stream<T> {
         let out = output.clone();
         self.graph.build_with(node, move |start| (make(start), input.inlet(), out.outlet()));
         Stream::new(self.graph, output)
+    }
+
+    /// The same for an operator that makes at most one record of one, which is the record itself.
+    pub(crate) fn then_one<U: Data, Op>(
+        self,
+        spec: NodeSpec,
+        make: impl FnOnce(&Start<'_>) -> Op + Send + 'static,
+    ) -> Stream<U>
+    where
+        Op: Operator<In = Inlet<T>, Out = Outlet<U>>,
+    {
+        let stream = self.then(spec, make);
+        stream.graph.set_makes(stream.port.node(), Makes::One);
+        stream
     }
 
     /// Leads the stream to an input of `node`.

@@ -8,6 +8,7 @@ use eddyline_runtime::{
     fault::FaultKind,
     graph::NodeSpec,
     guard,
+    linear::Makes,
     operator::{Cx, Operator},
     ports::Inlet,
     view::Role,
@@ -78,6 +79,7 @@ impl<T: Data> Stream<T> {
         let node = graph.add(spec);
         let input = self.lead_to(node);
         let (ways, made, failed) = Ways::new(&graph, node, caught);
+        graph.set_makes(node, Makes::One);
         graph.build_with(node, move |_| {
             let op = TryMap { f, types: Default::default() };
             (op, input.inlet(), ways.open())

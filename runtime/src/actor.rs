@@ -1,32 +1,34 @@
-//! The actors: one per node, under one supervisor per run; the dispatcher and its stage actors are under it too.
+//! The actors: one per [`Team`] of nodes, under one supervisor per run; the dispatcher and its stage actors are under it too.
 //!
 //! An actor's mailbox carries only [`Work`]: look what there is to do. What there is to do lives in the edges and in the
-//! node. A step takes one batch; if there may be more, the actor posts itself the next piece of work, so that a stop is
-//! never far away.
+//! nodes. A step takes one batch; between two steps an actor looks whether it is to stop.
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
 };
 
 use parking_lot::Mutex;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
 use crate::{
     clock::Moment,
-    node::{AnyNode, Next},
+    node::{AnyNode, Stepped},
     operator::NodeCore,
     shared::Shared,
+    team::Team,
     waker::Work,
 };
 
-/// One node's actor.
-pub(crate) struct NodeActor;
+/// A team's actor.
+pub(crate) struct TeamActor;
 
-/// What it works on; shared with the run, which counts what is inside.
+/// A node as actors step it; shared with the run, which counts what is inside.
 #[derive(Clone)]
 pub(crate) struct NodeSlot {
     pub core: Arc<NodeCore>,
@@ -52,29 +54,24 @@ impl NodeSlot {
         self.health.restarts.load(Ordering::Relaxed)
     }
 
-    /// One step of the node.
-    pub fn step(&self, shared: &Shared) -> Next {
+    /// One step of the node, which begins now.
+    pub fn step(&self, now: Moment, shared: &Shared) -> Stepped {
         let _step = shared.gate.read();
         shared.stepped();
         self.health.stepping.store(true, Ordering::Relaxed);
         let mut node = self.node.lock();
-        let next = node.step(shared);
+        let stepped = node.step(now, shared);
         if shared.is_stopped() {
             // Whoever stopped the run could not tell the node while it was in this step.
             node.stop();
         }
         self.health.stepping.store(false, Ordering::Relaxed);
-        next
+        stepped
     }
 
-    /// Starts an actor that works on it.
-    async fn start(self, shared: &Arc<Shared>, supervisor: ActorCell) -> Result<ActorId, SpawnErr> {
-        let waker = Arc::clone(&self.core.waker);
-        let args = (self, Arc::clone(shared));
-        let (actor, _) = Actor::spawn_linked(None, NodeActor, args, supervisor).await?;
-        let id = actor.get_id();
-        waker.attach(actor);
-        Ok(id)
+    /// Lets go of what is outside of the graph: the run is over.
+    pub fn stop(&self) {
+        self.node.lock().stop();
     }
 
     /// Whether it has been asked to take no input, and still could.
@@ -84,66 +81,84 @@ impl NodeSlot {
     }
 }
 
-pub(crate) struct NodeState {
-    slot: NodeSlot,
+pub(crate) struct TeamState {
+    team: Team,
     shared: Arc<Shared>,
-    timer: Option<Moment>,
+    supervisor: ActorRef<Alone>,
 }
 
-impl Actor for NodeActor {
+/// After so many turns an actor lets others have its thread.
+const TURNS: usize = 64;
+
+impl Actor for TeamActor {
     type Msg = Work;
-    type State = NodeState;
-    type Arguments = (NodeSlot, Arc<Shared>);
+    type State = TeamState;
+    type Arguments = (Team, Arc<Shared>, ActorRef<Alone>);
 
     async fn pre_start(
         &self,
         _myself: ActorRef<Work>,
-        (slot, shared): Self::Arguments,
-    ) -> Result<NodeState, ActorProcessingErr> {
-        Ok(NodeState { slot, shared, timer: None })
+        (team, shared, supervisor): Self::Arguments,
+    ) -> Result<TeamState, ActorProcessingErr> {
+        team.begin();
+        Ok(TeamState { team, shared, supervisor })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Work>,
         _work: Work,
-        state: &mut NodeState,
+        state: &mut TeamState,
     ) -> Result<(), ActorProcessingErr> {
-        let NodeState { slot, shared, timer } = state;
-        slot.core.waker.taken();
-        if shared.is_stopped() {
-            slot.node.lock().stop();
-            myself.stop(None);
-            return Ok(());
-        }
-        match slot.step(shared) {
-            Next::Again => slot.core.waker.wake(),
-            Next::AgainLater => {
-                slot.core.waker.wake();
-                // Whoever this step woke is next on this thread, and no other thread can take it from here.
-                tokio::task::yield_now().await;
-            }
-            Next::Idle(None) => {}
-            Next::Idle(Some(at)) => {
-                let now = shared.clock.now();
-                if timer.is_none_or(|set| set <= now || at < set) {
-                    *timer = Some(at);
-                    let (shared, waker) = (Arc::clone(shared), Arc::clone(&slot.core.waker));
-                    shared.timers.fetch_add(1, Ordering::Relaxed);
-                    tokio::spawn(async move {
-                        shared.clock.sleep_until(at).await;
-                        waker.wake();
-                        shared.timers.fetch_sub(1, Ordering::Relaxed);
-                    });
-                }
-            }
-            Next::Done => {
-                shared.node_done();
+        let TeamState { team, shared, supervisor } = state;
+        let mut turns = 0;
+        loop {
+            if shared.is_stopped() {
+                team.stop();
                 myself.stop(None);
+                return Ok(());
+            }
+            let turn = team.turn(shared);
+            for slot in team.take_slow() {
+                supervisor.cast(Alone(slot))?;
+            }
+            for (waker, at) in turn.timers {
+                let shared = Arc::clone(shared);
+                shared.timers.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    shared.clock.sleep_until(at).await;
+                    waker.wake();
+                    shared.timers.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            if team.is_done() {
+                myself.stop(None);
+                return Ok(());
+            }
+            if !turn.more && !team.rest() {
+                return Ok(());
+            }
+            turns += 1;
+            if turn.later || turns % TURNS == 0 {
+                // Whoever a step woke is next on this thread, and no other thread can take it from here.
+                step_back().await;
             }
         }
-        Ok(())
     }
+}
+
+/// Lets others have this thread. Unlike with tokio's own `yield_now`, another thread may go on with this actor meanwhile, so that
+/// it need not wait for a slow one that it has woken.
+async fn step_back() {
+    let mut back = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut back, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Starts the actors of a run, and another in the place of one that dies between two steps.
@@ -152,35 +167,50 @@ impl Actor for NodeActor {
 /// with it, and then the run stops rather than to go on with a hole.
 pub(crate) struct Supervisor;
 
-/// The actors of a run.
+/// The actors of a run, and which nodes each steps.
 pub(crate) struct Crew {
     shared: Arc<Shared>,
-    slots: HashMap<ActorId, NodeSlot>,
+    teams: HashMap<ActorId, Vec<NodeSlot>>,
 }
+
+/// A node that is to have an actor of its own.
+pub(crate) struct Alone(NodeSlot);
 
 /// An actor that dies so often will die for ever.
 const MOST_RESTARTS: u64 = 100;
 
 impl Actor for Supervisor {
-    type Msg = ();
+    type Msg = Alone;
     type State = Crew;
-    type Arguments = (Vec<NodeSlot>, Arc<Shared>);
+    type Arguments = (Vec<Vec<NodeSlot>>, Arc<Shared>);
 
     async fn pre_start(
         &self,
-        myself: ActorRef<()>,
-        (slots, shared): Self::Arguments,
+        myself: ActorRef<Alone>,
+        (teams, shared): Self::Arguments,
     ) -> Result<Crew, ActorProcessingErr> {
-        let mut crew = Crew { shared, slots: HashMap::new() };
-        for slot in slots {
-            crew.add(slot, myself.get_cell()).await?;
+        let mut crew = Crew { shared, teams: HashMap::new() };
+        for slots in teams {
+            crew.add(slots, &myself).await?;
         }
         Ok(crew)
     }
 
+    async fn handle(
+        &self,
+        myself: ActorRef<Alone>,
+        Alone(slot): Alone,
+        crew: &mut Crew,
+    ) -> Result<(), ActorProcessingErr> {
+        for slots in crew.teams.values_mut() {
+            slots.retain(|other| other.core.id != slot.core.id);
+        }
+        Ok(crew.add(vec![slot], &myself).await?)
+    }
+
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<()>,
+        myself: ActorRef<Alone>,
         event: SupervisionEvent,
         crew: &mut Crew,
     ) -> Result<(), ActorProcessingErr> {
@@ -189,14 +219,14 @@ impl Actor for Supervisor {
             SupervisionEvent::ActorTerminated(actor, _, why) => {
                 let id = actor.get_id();
                 // The dispatcher and its stages are told to stop when the run is over, and by nobody else.
-                if !crew.slots.contains_key(&id) && why.as_deref() != Some("killed") {
+                if !crew.teams.contains_key(&id) && why.as_deref() != Some("killed") {
                     return Ok(());
                 }
                 (id, why.unwrap_or_else(|| "it ended before its work was done".to_owned()))
             }
             _ => return Ok(()),
         };
-        if let Err(why) = crew.replace(dead, why, myself.get_cell()).await {
+        if let Err(why) = crew.replace(dead, why, &myself).await {
             crew.shared.fail(why);
         }
         Ok(())
@@ -204,28 +234,42 @@ impl Actor for Supervisor {
 }
 
 impl Crew {
-    async fn add(&mut self, slot: NodeSlot, supervisor: ActorCell) -> Result<(), SpawnErr> {
-        let id = slot.clone().start(&self.shared, supervisor).await?;
-        self.slots.insert(id, slot);
+    /// Starts an actor that steps these nodes.
+    async fn add(&mut self, slots: Vec<NodeSlot>, supervisor: &ActorRef<Alone>) -> Result<(), SpawnErr> {
+        let team = Team::new(slots.clone());
+        let waker = Arc::clone(team.waker());
+        let args = (team, Arc::clone(&self.shared), supervisor.clone());
+        let (actor, _) = Actor::spawn_linked(None, TeamActor, args, supervisor.get_cell()).await?;
+        self.teams.insert(actor.get_id(), slots);
+        waker.attach(actor);
         Ok(())
     }
 
     /// Puts another actor in the place of a dead one, or says why the run must stop.
-    async fn replace(&mut self, dead: ActorId, why: String, supervisor: ActorCell) -> Result<(), String> {
-        let slot = self.slots.remove(&dead);
+    async fn replace(
+        &mut self,
+        dead: ActorId,
+        why: String,
+        supervisor: &ActorRef<Alone>,
+    ) -> Result<(), String> {
+        let slots = self.teams.remove(&dead);
         if self.shared.is_stopped() {
             return Ok(());
         }
-        let Some(slot) = slot else { return Err(why) };
-        if slot.core.stats.done.load(Ordering::Relaxed) {
-            return Ok(());
+        let Some(mut slots) = slots else { return Err(why) };
+        slots.retain(|slot| !slot.core.stats.done.load(Ordering::Relaxed));
+        for slot in &slots {
+            // Our own fault, never the author's: her code runs under a guard.
+            let whole = !slot.health.stepping.load(Ordering::Relaxed);
+            if !whole || slot.health.restarts.fetch_add(1, Ordering::Relaxed) >= MOST_RESTARTS {
+                return Err(format!("`{}`: {why}", slot.core.name));
+            }
         }
-        // Our own fault, never the author's: her code runs under a guard.
-        let whole = !slot.health.stepping.load(Ordering::Relaxed);
-        if !whole || slot.health.restarts.fetch_add(1, Ordering::Relaxed) >= MOST_RESTARTS {
-            return Err(format!("`{}`: {why}", slot.core.name));
+        if slots.is_empty() {
+            Ok(())
+        } else {
+            self.add(slots, supervisor).await.map_err(|error| error.to_string())
         }
-        self.add(slot, supervisor).await.map_err(|error| error.to_string())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A batch: what travels on an edge. Columns, so that an operator that needs only values touches only values.
 
-use std::sync::Arc;
+use std::{sync::Arc, vec};
 
 use crate::record::{RecordId, Tag, Trail};
 
@@ -68,6 +68,7 @@ impl<T> Batch<T> {
     /// Adds a row.
     pub fn push(&mut self, value: T, tag: Tag) {
         if tag.trail.is_some() && self.trails.is_empty() {
+            self.trails.reserve(self.values.capacity());
             self.trails.resize(self.values.len(), None);
         }
         if tag.trail.is_some() || !self.trails.is_empty() {
@@ -105,19 +106,13 @@ impl<T> Batch<T> {
             return (self, Batch::default());
         }
         let mut others = Batch::with_capacity(flags.len() - set);
-        if self.trails.is_empty() {
-            // Columns by themselves: the common case, and twice as fast.
-            let mut next = flags.iter();
-            others.values.extend(self.values.extract_if(.., |_| !next.next().copied().unwrap_or(true)));
-            let mut next = flags.iter();
-            others.ids.extend(self.ids.extract_if(.., |_| !next.next().copied().unwrap_or(true)));
-            return (self, others);
+        others.values.extend(unflagged(&mut self.values, flags));
+        others.ids.extend(unflagged(&mut self.ids, flags));
+        if !self.trails.is_empty() {
+            others.trails.reserve(flags.len() - set);
+            others.trails.extend(unflagged(&mut self.trails, flags));
         }
-        let mut these = Batch::with_capacity(set);
-        for ((value, tag), &flag) in self.into_rows().zip(flags) {
-            if flag { these.push(value, tag) } else { others.push(value, tag) }
-        }
-        (these, others)
+        (self, others)
     }
 
     /// What each row carries along; empty where no row carries anything.
@@ -189,6 +184,21 @@ impl Tags {
         Tag { id: self.ids[i], trail: self.trails.get(i).cloned().flatten() }
     }
 
+    /// Keeps the rows whose flag is set.
+    pub fn retain(&mut self, flags: &[bool]) {
+        debug_assert_eq!(flags.len(), self.len());
+        // Each is written where the next one that stays belongs: no branch to be mispredicted.
+        let mut kept = 0;
+        for (row, &stays) in flags.iter().enumerate() {
+            self.ids[kept] = self.ids[row];
+            kept += usize::from(stays);
+        }
+        self.ids.truncate(kept);
+        if !self.trails.is_empty() {
+            retain(&mut self.trails, flags);
+        }
+    }
+
     /// Removes the rows named by `gone` (ascending) and gives back their identities.
     pub fn remove(&mut self, gone: &[usize]) -> Vec<Tag> {
         let removed = gone.iter().map(|&i| self.get(i)).collect();
@@ -198,12 +208,15 @@ impl Tags {
             let goes = next.next_if(|&&g| g == i).is_some();
             keep.push(!goes);
         }
-        retain(&mut self.ids, &keep);
-        if !self.trails.is_empty() {
-            retain(&mut self.trails, &keep);
-        }
+        self.retain(&keep);
         removed
     }
+}
+
+/// Takes out what has no flag.
+fn unflagged<'c, T>(column: &'c mut Vec<T>, flags: &'c [bool]) -> impl Iterator<Item = T> + use<'c, T> {
+    let mut next = flags.iter();
+    column.extract_if(.., move |_| !next.next().copied().unwrap_or(true))
 }
 
 fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
@@ -213,14 +226,30 @@ fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
 
 impl IntoIterator for Tags {
     type Item = Tag;
-    type IntoIter = Box<dyn Iterator<Item = Tag>>;
+    type IntoIter = IntoTags;
 
-    fn into_iter(self) -> Self::IntoIter {
-        if self.trails.is_empty() {
-            Box::new(self.ids.into_iter().map(Tag::plain))
-        } else {
-            Box::new(self.ids.into_iter().zip(self.trails).map(|(id, trail)| Tag { id, trail }))
-        }
+    fn into_iter(self) -> IntoTags {
+        IntoTags { ids: self.ids.into_iter(), trails: self.trails.into_iter() }
+    }
+}
+
+/// The identities of a batch's rows, by value.
+#[derive(Debug)]
+pub struct IntoTags {
+    ids: vec::IntoIter<RecordId>,
+    /// At its end at once where no row carries anything.
+    trails: vec::IntoIter<Option<Arc<Trail>>>,
+}
+
+impl Iterator for IntoTags {
+    type Item = Tag;
+
+    fn next(&mut self) -> Option<Tag> {
+        Some(Tag { id: self.ids.next()?, trail: self.trails.next().flatten() })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.ids.size_hint()
     }
 }
 

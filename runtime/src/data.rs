@@ -46,6 +46,39 @@ pub fn preview<T: Serialize>(value: &T, limit: usize) -> Value {
     }
 }
 
+/// A value that is kept for people, written so that it is made readable only when somebody reads it.
+#[derive(Clone, Debug)]
+pub(crate) enum Written {
+    /// As JSON.
+    Whole(Box<str>),
+    /// Cut by now, since it is long.
+    Shown(Value),
+}
+
+impl Written {
+    /// Writes a value; of a long one it keeps what [`preview`] makes of it.
+    pub fn new<T: Serialize>(value: &T, limit: usize) -> Self {
+        match serde_json::to_string(value) {
+            Ok(text) if text.len() <= limit => Self::Whole(text.into()),
+            _ => Self::Shown(preview(value, limit)),
+        }
+    }
+
+    /// What [`preview`] makes of it.
+    pub fn shown(&self) -> Value {
+        match self {
+            Self::Shown(value) => value.clone(),
+            Self::Whole(text) => match serde_json::from_str(text) {
+                Ok(mut json) => {
+                    shorten(&mut json);
+                    json
+                }
+                Err(error) => Value::String(format!("cannot be shown: {error}")),
+            },
+        }
+    }
+}
+
 const SHOWN_ENTRIES: usize = 16;
 const SHOWN_TEXT: usize = 400;
 
@@ -120,5 +153,9 @@ mod tests {
         let tensor = crate::tensor::Tensor::vector(vec![0.5f32, 2.0]);
         assert_eq!(preview(&tensor, 50), serde_json::json!("f32[2], 0.5 to 2"));
         assert_eq!(preview(&1.23456789, 50), serde_json::json!(1.235));
+        let lists: [Vec<f32>; 3] = [vec![0.1, 1.23456], vec![1.0; 20], vec![0.5; 10_000]];
+        for list in lists {
+            assert_eq!(Written::new(&list, 200).shown(), preview(&list, 200));
+        }
     }
 }

@@ -28,6 +28,9 @@ use crate::{
 /// Records that a forward edge holds unless it is told otherwise.
 pub const DEFAULT_CAPACITY: usize = 8192;
 
+/// A batch of so many rows is worth a step of its own: to join it to another would mean copying it.
+const SMALL: usize = 128;
+
 /// What an edge is, for checks and for the page.
 #[derive(Clone, Debug)]
 pub struct EdgeInfo {
@@ -144,7 +147,7 @@ impl<T: Data> Edge<T> {
         rest.map_or(Ok(()), Err)
     }
 
-    /// Takes up to `most` rows from the front; small batches are joined, a large one is cut.
+    /// Takes up to `most` rows from the front; small batches are joined, a large one is cut, and what is between is not copied.
     pub(crate) fn take(&self, most: usize) -> Option<Batch<T>> {
         let mut queue = self.queue.lock();
         let mut front = queue.batches.pop_front()?;
@@ -153,7 +156,7 @@ impl<T: Data> Edge<T> {
             queue.batches.push_front(rest);
         } else {
             while let Some(next) = queue.batches.front() {
-                if front.len() + next.len() > most {
+                if front.len() + next.len() > most || next.len() > SMALL {
                     break;
                 }
                 if let Some(next) = queue.batches.pop_front() {
@@ -189,6 +192,12 @@ impl<T: Data> Edge<T> {
         if holds(Rule::ClosingWakes) {
             self.consumer.wake();
         }
+    }
+
+    /// Whether it holds something, or nothing more will come.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.closed || queue.rows > 0
     }
 
     /// Whether it holds nothing and nothing more will come.

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::{
     clock::Moment,
+    data::Written,
     record::RecordId,
     view::{FaultView, FaultsView, ReasonView},
 };
@@ -127,10 +128,45 @@ pub struct Fault {
     pub at: Moment,
 }
 
+/// A fault as it is filed: what is only for people is made when somebody reads it.
+#[derive(Debug)]
+pub(crate) struct Filed {
+    pub node: u32,
+    pub operator: Arc<str>,
+    pub kind: FaultKind,
+    pub record: RecordId,
+    pub from: Whence,
+    pub rounds: u32,
+    pub value: Option<Written>,
+    pub at: Moment,
+}
+
+/// Where a record came from.
+#[derive(Clone, Debug)]
+pub(crate) enum Whence {
+    /// This source record.
+    Root(RecordId),
+    /// A place that its source names: `rows.csv line 17`.
+    Place(String),
+}
+
+/// How a source record is called.
+pub(crate) type Names<'a> = &'a dyn Fn(RecordId) -> String;
+
+impl Whence {
+    fn named(&self, names: Names<'_>) -> String {
+        match self {
+            Whence::Root(root) => names(*root),
+            Whence::Place(place) => place.clone(),
+        }
+    }
+}
+
 /// Faults that are kept whole; of further ones only the counts are kept.
 pub const KEPT_FAULTS: usize = 100_000;
 const REASONS: usize = 1_000;
 const SHOWN: usize = 50;
+const OTHERS: &str = "other reasons";
 
 /// The run's quarantine: every fault counted by reason, the first [`KEPT_FAULTS`] kept whole.
 #[derive(Debug, Default)]
@@ -138,33 +174,76 @@ pub struct FaultLog {
     state: Mutex<Log>,
 }
 
+/// A filed fault and its reason.
+type Entry = Arc<(Filed, Arc<str>)>;
+
 #[derive(Debug, Default)]
 struct Log {
     total: u64,
     next: u64,
-    kept: BTreeMap<u64, Fault>,
-    recent: VecDeque<(u64, Fault)>,
-    /// How often, and the first record.
-    reasons: HashMap<(u32, FaultKind, Arc<str>), (u64, String)>,
+    kept: BTreeMap<u64, Entry>,
+    recent: VecDeque<(u64, Entry)>,
+    reasons: HashMap<(u32, FaultKind), HashMap<Arc<str>, Counted>>,
+    /// Different reasons among them.
+    different: usize,
+}
+
+/// How often a reason was given, and for which record first.
+#[derive(Debug)]
+struct Counted {
+    times: u64,
+    first: Whence,
+}
+
+impl Log {
+    /// Counts a reason, and gives it back as one that others share.
+    fn count(&mut self, fault: &Filed, reason: &str) -> Arc<str> {
+        let counted = self.reasons.entry((fault.node, fault.kind)).or_default();
+        if let Some((known, _)) = counted.get_key_value(reason) {
+            let known = Arc::clone(known);
+            if let Some(counted) = counted.get_mut(reason) {
+                counted.times += 1;
+            }
+            return known;
+        }
+        let reason: Arc<str> = reason.into();
+        let key = if self.different < REASONS { Arc::clone(&reason) } else { OTHERS.into() };
+        let counted = counted.entry(key).or_insert_with(|| {
+            self.different += 1;
+            Counted { times: 0, first: fault.from.clone() }
+        });
+        counted.times += 1;
+        reason
+    }
+
+    fn count_less(&mut self, fault: &Filed, reason: &str) {
+        let Some(counted) = self.reasons.get_mut(&(fault.node, fault.kind)) else { return };
+        let reason = if counted.contains_key(reason) { reason } else { OTHERS };
+        if let Some(one) = counted.get_mut(reason) {
+            one.times -= 1;
+            if one.times == 0 {
+                counted.remove(reason);
+                self.different -= 1;
+            }
+        }
+    }
 }
 
 impl FaultLog {
     /// Files a fault under a number, by which it can be withdrawn.
-    pub(crate) fn file(&self, fault: Fault) -> u64 {
+    pub(crate) fn file(&self, fault: Filed, reason: &str) -> u64 {
         let mut log = self.state.lock();
         let number = log.next;
         log.next += 1;
         log.total += 1;
-        let key = (fault.node, fault.kind, Arc::clone(&fault.reason));
-        let known = log.reasons.len() < REASONS || log.reasons.contains_key(&key);
-        let key = if known { key } else { (fault.node, fault.kind, "other reasons".into()) };
-        log.reasons.entry(key).or_insert_with(|| (0, fault.origin.clone())).0 += 1;
+        let reason = log.count(&fault, reason);
+        let entry = Arc::new((fault, reason));
         if log.recent.len() == SHOWN {
             log.recent.pop_front();
         }
-        log.recent.push_back((number, fault.clone()));
+        log.recent.push_back((number, Arc::clone(&entry)));
         if log.kept.len() < KEPT_FAULTS {
-            log.kept.insert(number, fault);
+            log.kept.insert(number, entry);
         }
         number
     }
@@ -174,15 +253,8 @@ impl FaultLog {
         let mut log = self.state.lock();
         log.total -= 1;
         log.recent.retain(|(other, _)| *other != number);
-        let Some(fault) = log.kept.remove(&number) else { return };
-        let key = (fault.node, fault.kind, Arc::clone(&fault.reason));
-        let known = log.reasons.contains_key(&key);
-        let key = if known { key } else { (fault.node, fault.kind, "other reasons".into()) };
-        if let Some((count, _)) = log.reasons.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
-                log.reasons.remove(&key);
-            }
+        if let Some(entry) = log.kept.remove(&number) {
+            log.count_less(&entry.0, &entry.1);
         }
     }
 
@@ -192,34 +264,50 @@ impl FaultLog {
     }
 
     /// The faults that were kept whole, oldest first.
-    pub fn kept(&self) -> Vec<Fault> {
-        self.state.lock().kept.values().cloned().collect()
+    pub(crate) fn kept(&self, names: Names<'_>) -> Vec<Fault> {
+        let entries: Vec<Entry> = self.state.lock().kept.values().cloned().collect();
+        let whole = |entry: &Entry| {
+            let (fault, reason) = entry.as_ref();
+            Fault {
+                node: fault.node,
+                operator: Arc::clone(&fault.operator),
+                kind: fault.kind,
+                reason: Arc::clone(reason),
+                record: fault.record,
+                origin: fault.from.named(names),
+                rounds: fault.rounds,
+                value: fault.value.as_ref().map(Written::shown),
+                at: fault.at,
+            }
+        };
+        entries.iter().map(whole).collect()
     }
 
-    pub(crate) fn view(&self) -> FaultsView {
+    pub(crate) fn view(&self, names: Names<'_>) -> FaultsView {
         let log = self.state.lock();
-        let mut by_reason: Vec<ReasonView> = log
-            .reasons
-            .iter()
-            .map(|((node, kind, reason), (count, first))| ReasonView {
+        let mut by_reason = Vec::new();
+        for ((node, kind), counted) in &log.reasons {
+            by_reason.extend(counted.iter().map(|(reason, counted)| ReasonView {
                 node: *node,
                 kind: kind.name(),
                 reason: reason.to_string(),
-                first: first.clone(),
-                count: *count,
+                first: counted.first.named(names),
+                count: counted.times,
                 advice: kind.advice().to_owned(),
-            })
-            .collect();
+            }));
+        }
         by_reason.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
         by_reason.truncate(SHOWN);
-        let recent = log.recent.iter().rev().map(|(_, fault)| FaultView {
-            at_us: fault.at.as_micros() as u64,
-            node: fault.node,
-            kind: fault.kind.name(),
-            reason: fault.reason.to_string(),
-            record: fault.origin.clone(),
-            value: fault.value.clone(),
+        let (total, recent) = (log.total, log.recent.clone());
+        drop(log);
+        let recent = recent.iter().rev().map(|(_, entry)| FaultView {
+            at_us: entry.0.at.as_micros() as u64,
+            node: entry.0.node,
+            kind: entry.0.kind.name(),
+            reason: entry.1.to_string(),
+            record: entry.0.from.named(names),
+            value: entry.0.value.as_ref().map(Written::shown),
         });
-        FaultsView { total: log.total, by_reason, recent: recent.collect() }
+        FaultsView { total, by_reason, recent: recent.collect() }
     }
 }

@@ -4,7 +4,7 @@
 //! buffer and wake the actor, which takes all that is there. When the actor is hungry every record is handed over at once;
 //! when it is busy they gather.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -43,6 +43,27 @@ impl<T> Fed<T> {
     fn len(&self) -> usize {
         self.values.len() + self.bad.len()
     }
+
+    fn push(&mut self, read: Read<T>) {
+        match read {
+            Ok(value) => self.values.push(value),
+            Err(bad) => self.bad.push((self.values.len(), bad)),
+        }
+    }
+
+    fn append(&mut self, mut other: Fed<T>) {
+        let before = self.values.len();
+        self.values.append(&mut other.values);
+        self.bad.extend(other.bad.into_iter().map(|(nth, bad)| (before + nth, bad)));
+    }
+
+    /// Keeps the first `most` values, with what could not be read between them, and gives back the others.
+    fn split_off(&mut self, most: usize) -> Fed<T> {
+        let values = self.values.split_off(most);
+        let here = self.bad.iter().take_while(|(before, _)| *before <= most).count();
+        let bad = self.bad.split_off(here).into_iter().map(|(before, bad)| (before - most, bad));
+        Fed { values, bad: bad.collect() }
+    }
 }
 
 /// The buffer between what brings records and the source's actor.
@@ -60,24 +81,69 @@ pub struct Feed<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    fed: Fed<T>,
+    /// As they were handed over, so that what is quick is copied no more.
+    chunks: VecDeque<Fed<T>>,
+    /// Values in them, and all that is in them.
+    values: usize,
+    len: usize,
+    /// The other end waits for room.
+    wanted: bool,
     /// The other end will bring no more.
     ended: bool,
     /// The actor wants no more.
     closed: bool,
 }
 
-/// Records that wait in a feed at most.
-const CAPACITY: usize = 4096;
-/// Most records that an iterator hands over at once.
-const CHUNK: usize = 512;
+/// Records that wait in a feed at most, but for the last chunk.
+const CAPACITY: usize = 8192;
+/// Most records that an iterator hands over at once, and most bytes of them: they should stay in a core's own cache until their
+/// last operator has seen them.
+const CHUNK: usize = 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks of so many records are joined to others, larger ones are not copied.
+const SMALL: usize = 64;
 /// A chunk that took longer than this was too large.
-const QUICK: Duration = Duration::from_micros(200);
+const QUICK: Duration = Duration::from_micros(20);
+
+impl<T> State<T> {
+    fn put(&mut self, some: Fed<T>) {
+        self.values += some.values.len();
+        self.len += some.len();
+        match self.chunks.back_mut() {
+            Some(last) if some.len() <= SMALL && last.len() + some.len() <= CHUNK => last.append(some),
+            _ => self.chunks.push_back(some),
+        }
+    }
+
+    /// Takes a chunk, or as much of it as is wanted; exactly as much where there is so much and the actor is `patient`.
+    fn take(&mut self, most: usize, patient: bool) -> Fed<T> {
+        let mut fed = self.chunks.pop_front().unwrap_or_default();
+        while patient
+            && fed.values.len() <= most
+            && let Some(next) = self.chunks.pop_front()
+        {
+            fed.append(next);
+        }
+        if fed.values.len() > most {
+            self.chunks.push_front(fed.split_off(most));
+        }
+        self.values -= fed.values.len();
+        self.len -= fed.len();
+        fed
+    }
+}
 
 impl<T: Send + 'static> Feed<T> {
     fn new(waker: Arc<Waker>, patient: bool) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State { fed: Fed::default(), ended: false, closed: false }),
+            state: Mutex::new(State {
+                chunks: VecDeque::new(),
+                values: 0,
+                len: 0,
+                wanted: false,
+                ended: false,
+                closed: false,
+            }),
             room: Condvar::new(),
             room_async: tokio::sync::Notify::new(),
             filled: Condvar::new(),
@@ -101,7 +167,7 @@ impl<T: Send + 'static> Feed<T> {
         let feed = Self::new(waker, schedule != Schedule::Actors);
         let other = Arc::clone(&feed);
         let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || {
-            let mut some = Vec::new();
+            let mut some = Fed::default();
             if let Err(panicked) = crate::guard::call(|| other.pump(make(), &clock, &mut some)) {
                 other.put(some);
                 other.fail(format!("the source panicked: {}", panicked.0));
@@ -116,59 +182,60 @@ impl<T: Send + 'static> Feed<T> {
     }
 
     fn fail(&self, reason: String) {
-        self.put(vec![Err(Unreadable { place: String::new(), reason, raw: None })]);
+        let mut one = Fed::default();
+        one.push(Err(Unreadable { place: String::new(), reason, raw: None }));
+        self.put(one);
     }
 
-    /// Hands over what the iterator gives: one record at a time while it is slow, since what it gave should be on its way
-    /// while it works on the next, and in growing chunks while it is quick and promises more.
+    /// Hands over what the iterator gives: one record at a time while it is slow or the actor has nothing else to do, since what
+    /// it gave should be on its way while it works on the next, and in growing chunks while it is quick and promises more.
     ///
     /// What it gave before it panicked is left in `some`.
-    fn pump(&self, mut records: impl Iterator<Item = Read<T>>, clock: &Clock, some: &mut Vec<Read<T>>) {
+    fn pump(&self, mut records: impl Iterator<Item = Read<T>>, clock: &Clock, some: &mut Fed<T>) {
         let mut chunk = 1;
+        let most = (CHUNK_BYTES / size_of::<T>().max(1)).clamp(1, CHUNK);
         loop {
             let begun = clock.now();
             let promised = records.size_hint().0.max(1);
+            some.values.reserve(chunk.min(promised));
             for _ in 0..chunk.min(promised) {
                 let Some(read) = records.next() else { break };
                 some.push(read);
             }
-            chunk = if clock.now() - begun < QUICK { (chunk * 2).min(CHUNK) } else { 1 };
-            if some.is_empty() || !self.put(std::mem::take(some)) {
+            let quick = clock.now() - begun < QUICK;
+            if some.len() == 0 {
                 return;
             }
+            let Some(waiting) = self.put(std::mem::take(some)) else { return };
+            // As many as wait already: none of these is in a hurry.
+            chunk = if quick { waiting.min(chunk * 2).clamp(1, most) } else { 1 };
         }
     }
 
-    /// Hands records over; waits for room. Says whether more are wanted.
-    fn put(&self, some: Vec<Read<T>>) -> bool {
+    /// Hands records over; waits for room. Says how many wait now, and nothing where no more are wanted.
+    fn put(&self, some: Fed<T>) -> Option<usize> {
         let mut state = self.state.lock();
-        while state.fed.len() >= CAPACITY && !state.closed {
+        while state.len >= CAPACITY && !state.closed {
+            state.wanted = true;
             self.room.wait(&mut state);
         }
         self.file(state, some)
     }
 
-    fn file(&self, mut state: parking_lot::MutexGuard<'_, State<T>>, some: Vec<Read<T>>) -> bool {
+    fn file(&self, mut state: parking_lot::MutexGuard<'_, State<T>>, some: Fed<T>) -> Option<usize> {
         if state.closed {
-            return false;
+            return None;
         }
-        let was_empty = state.fed.len() == 0;
-        for read in some {
-            match read {
-                Ok(value) => state.fed.values.push(value),
-                Err(bad) => {
-                    let before = state.fed.values.len();
-                    state.fed.bad.push((before, bad));
-                }
-            }
-        }
+        let was_empty = state.len == 0;
+        state.put(some);
+        let waiting = state.len;
         drop(state);
         if self.patient {
             self.filled.notify_one();
         } else if was_empty {
             self.waker.wake();
         }
-        true
+        Some(waiting)
     }
 
     /// A feed for a task that awaits its records.
@@ -182,8 +249,10 @@ impl<T: Send + 'static> Feed<T> {
             let room = self.room_async.notified();
             {
                 let state = self.state.lock();
-                if state.closed || state.fed.len() < CAPACITY {
-                    return self.file(state, vec![read]);
+                if state.closed || state.len < CAPACITY {
+                    let mut one = Fed::default();
+                    one.push(read);
+                    return self.file(state, one).is_some();
                 }
             }
             room.await;
@@ -214,22 +283,19 @@ impl<T: Send + 'static> Feed<T> {
     /// Takes what is there, up to `most` values.
     pub fn take(&self, most: usize) -> Fed<T> {
         let mut state = self.state.lock();
-        while self.patient && !state.ended && !state.closed && state.fed.values.len() <= most {
+        while self.patient && !state.ended && !state.closed && state.values <= most {
             self.filled.wait(&mut state);
         }
-        let fed = if state.fed.values.len() <= most {
-            std::mem::take(&mut state.fed)
-        } else {
-            let values: Vec<T> = state.fed.values.drain(..most).collect();
-            let here = state.fed.bad.iter().take_while(|(before, _)| *before <= most).count();
-            let bad = state.fed.bad.drain(..here).collect();
-            for (before, _) in &mut state.fed.bad {
-                *before -= most;
-            }
-            Fed { values, bad }
-        };
+        let fed = state.take(most, self.patient);
+        // Half of the room at once: whoever brings records is not woken for each chunk.
+        let wake = state.wanted && state.len * 2 <= CAPACITY;
+        if wake {
+            state.wanted = false;
+        }
         drop(state);
-        self.room.notify_one();
+        if wake {
+            self.room.notify_one();
+        }
         self.room_async.notify_one();
         fed
     }
@@ -238,7 +304,8 @@ impl<T: Send + 'static> Feed<T> {
     pub fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
-        state.fed = Fed::default();
+        state.chunks.clear();
+        (state.values, state.len) = (0, 0);
         drop(state);
         self.room.notify_one();
         self.room_async.notify_one();
@@ -247,7 +314,7 @@ impl<T: Send + 'static> Feed<T> {
     /// Whether more may come.
     pub fn is_open(&self) -> bool {
         let state = self.state.lock();
-        !state.closed && (!state.ended || state.fed.len() > 0)
+        !state.closed && (!state.ended || state.len > 0)
     }
 }
 

@@ -4,6 +4,8 @@
 //! the graph is whole, [`Graph::check`] reports everything that is wrong with it at once, and loops are found as strongly
 //! connected components.
 
+mod shape;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -12,7 +14,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use petgraph::{algo::tarjan_scc, graph::DiGraph};
 use thiserror::Error;
 
 use crate::{
@@ -20,18 +21,19 @@ use crate::{
     data::Data,
     edge::{AnyEdge, Edge, EdgeInfo},
     epochs::Board,
+    linear::Makes,
     loops::{Attention, Loop},
     node::{AnyNode, Node},
     operator::{Meters, NodeCore, Operator},
     people::Questions,
     ports::Port,
     record::FeedbackId,
-    regions::{self, Crossing, Regions},
-    rules::Rules,
+    regions::Crossing,
     run::RunOptions,
     schedule::Schedule,
     scope::Scope,
     serve::{ModelClient, ServedModel, Serving},
+    team,
     times::Ask,
     view::{GraphView, NodeView, ProblemView, Role},
     waker::Waker,
@@ -126,6 +128,7 @@ pub struct Start<'a> {
     pub(crate) serving: &'a Serving,
     pub(crate) inside: Option<(Arc<Loop>, usize)>,
     pub(crate) schedule: Schedule,
+    pub(crate) linear: bool,
     /// Per ask, whether the records that come to it have times.
     pub(crate) timed: &'a [bool],
 }
@@ -134,6 +137,11 @@ impl Start<'_> {
     /// Whether the records that come to the input that asked for time under this number have one.
     pub fn is_timed(&self, ask: u32) -> bool {
         self.timed.get(ask as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether a record inside the operator's loop is always alone: see [`linear`](crate::linear).
+    pub fn is_in_linear_loop(&self) -> bool {
+        self.linear
     }
 
     /// The run's clock.
@@ -168,6 +176,9 @@ pub(crate) struct Def {
     build: Option<Build>,
     /// A source that gives its records times.
     pub timed: bool,
+    /// Whether it is to have an actor of its own.
+    alone: bool,
+    makes: Makes,
     /// How many edges leave each of its outputs; asked when the graph is whole.
     outputs: Vec<Box<dyn Fn() -> usize + Send>>,
 }
@@ -243,6 +254,8 @@ impl Graph {
             meters: Arc::default(),
             build: None,
             timed: false,
+            alone: false,
+            makes: Makes::default(),
             outputs: Vec::new(),
         });
         id
@@ -295,6 +308,16 @@ impl Graph {
         let def = &mut inner.nodes[node as usize];
         def.spec.name = Some(name.to_owned());
         def.name = name.to_owned();
+    }
+
+    /// Says how many records a node makes of one.
+    pub fn set_makes(&self, node: u32, makes: Makes) {
+        self.inner.lock().nodes[node as usize].makes = makes;
+    }
+
+    /// Gives a node an actor of its own.
+    pub fn set_alone(&self, node: u32) {
+        self.inner.lock().nodes[node as usize].alone = true;
     }
 
     /// Adds a fact worth showing beside a node.
@@ -494,9 +517,10 @@ impl Graph {
             }
             to.targets.sort_unstable();
             if from != to {
-                edge.put_across(Crossing { from, to });
+                edge.put_across(Crossing::new(from, to));
             }
         }
+        let linear: Vec<bool> = loops.iter().map(|l| inner.is_linear(l, options.rules)).collect();
         let timed: Vec<bool> = inner.asks.iter().map(|ask| inner.is_timed(ask)).collect();
         let mut nodes = Vec::new();
         for (id, def) in inner.nodes.iter_mut().enumerate() {
@@ -521,6 +545,7 @@ impl Graph {
                 serving,
                 inside,
                 schedule: options.schedule,
+                linear: core.regions.loop_.is_some_and(|number| linear[number as usize]),
                 timed: &timed,
             };
             if let Some(build) = def.build.take() {
@@ -537,7 +562,9 @@ impl Graph {
             board.raise_watermark(*desk, i64::MAX);
         }
         let waits_for_outside = !inner.models.is_empty() || inner.fed_by_tasks;
-        Built { nodes, edges, loops, board, waits_for_outside }
+        let alone: Vec<bool> = inner.nodes.iter().map(|def| def.alone || !options.fused).collect();
+        let teams = team::teams(nodes.len(), &inner.ends(), &alone);
+        Built { nodes, edges, loops, teams, board, waits_for_outside }
     }
 }
 
@@ -546,80 +573,12 @@ pub(crate) struct Built {
     pub nodes: Vec<(Arc<NodeCore>, Role, Box<dyn AnyNode>)>,
     pub edges: Vec<Arc<dyn AnyEdge>>,
     pub loops: Vec<Arc<Loop>>,
+    /// Which nodes one actor steps.
+    pub teams: Vec<Vec<u32>>,
     /// Who asks for completion.
     pub board: Board,
     /// Whether something outside of the graph may wake a node.
     pub waits_for_outside: bool,
-}
-
-impl Inner {
-    /// The feedback points of the loop that a node is in.
-    pub fn loop_around(&self, node: u32) -> Option<String> {
-        let component = self.components().into_iter().find(|members| members.contains(&node))?;
-        let inside = |f: &&Feedback| component.contains(&f.node);
-        let names: Vec<String> =
-            self.feedbacks.iter().filter(inside).map(|f| format!("`{}`", f.name)).collect();
-        (!names.is_empty()).then(|| names.join(", "))
-    }
-
-    /// The strongly connected components.
-    fn components(&self) -> Vec<Vec<u32>> {
-        let mut graph = DiGraph::<(), ()>::with_capacity(self.nodes.len(), self.edges.len());
-        let index: Vec<_> = self.nodes.iter().map(|_| graph.add_node(())).collect();
-        for edge in &self.edges {
-            graph.add_edge(index[edge.info().from as usize], index[edge.info().to as usize], ());
-        }
-        let members = |component: Vec<petgraph::graph::NodeIndex>| {
-            let mut members: Vec<u32> = component.iter().map(|n| n.index() as u32).collect();
-            members.sort_unstable();
-            members
-        };
-        tarjan_scc(&graph).into_iter().map(members).collect()
-    }
-
-    fn find_regions(&self, loops: &[Arc<Loop>]) -> Vec<Regions> {
-        let edges = self.ends();
-        let mut regions = vec![Regions::default(); self.nodes.len()];
-        for (node, regions) in regions.iter_mut().enumerate() {
-            let loop_ = loops.iter().position(|l| l.place_of(node as u32).is_some());
-            regions.loop_ = loop_.map(|number| number as u32);
-        }
-        for (scope, &(scatter, gather)) in self.scopes.iter().enumerate() {
-            let inside = regions::between(self.nodes.len(), &edges, scatter, gather);
-            for (regions, _) in regions.iter_mut().zip(inside).filter(|(_, inside)| *inside) {
-                regions.scopes.push(scope as u32);
-            }
-        }
-        for (number, ask) in (0..).zip(&self.asks) {
-            let leading = self.leading_to(ask, &edges);
-            for (regions, _) in regions.iter_mut().zip(leading).filter(|(_, leads)| *leads) {
-                regions.targets.push(number);
-            }
-        }
-        regions
-    }
-
-    fn find_loops(&self, permits: usize, rules: Rules) -> Vec<Arc<Loop>> {
-        let mut loops = Vec::new();
-        for members in self.components() {
-            let has = |node: u32| members.binary_search(&node).is_ok();
-            let inner: Vec<_> =
-                self.edges.iter().filter(|e| has(e.info().from) && has(e.info().to)).collect();
-            if inner.is_empty() {
-                continue;
-            }
-            let open_inputs = self.edges.iter().filter(|e| !has(e.info().from) && has(e.info().to)).count();
-            let names = self.feedbacks.iter().filter(|f| has(f.node)).map(|f| f.name.clone()).collect();
-            let with_wakers =
-                members.iter().map(|&m| (m, Arc::clone(&self.nodes[m as usize].waker))).collect();
-            let loop_ = Loop::new(permits, rules, with_wakers, names, open_inputs);
-            for edge in inner {
-                edge.put_inside(&loop_);
-            }
-            loops.push(loop_);
-        }
-        loops
-    }
 }
 
 impl From<&BuildError> for ProblemView {

@@ -6,9 +6,9 @@
 //! |---|---|
 //! | what travels | [`data`], [`record`], [`batch`] |
 //! | the graph while it is written | [`graph`], [`ports`] |
-//! | how it moves | [`operator`] (a step), [`edge`] (credit), [`loops`] (permits), [`scope`] (scatter and gather) |
+//! | how it moves | [`operator`] (a step), `team` (who steps whom), [`edge`] (credit), [`loops`] (permits), [`scope`] (scatter and gather) |
 //! | what may still come | [`epochs`] (completion, order), [`times`] (event time) |
-//! | how records change | [`origin`] (versions, withdrawals, finality), [`at_rest`] (rows that are told) |
+//! | how records change | [`origin`] (versions, withdrawals, finality), [`linear`] (where none are needed), [`at_rest`] (rows that are told) |
 //! | how records end | [`fate`], [`fault`], [`guard`] |
 //! | what people are asked | [`people`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
@@ -36,8 +36,10 @@ pub mod feed;
 pub mod graph;
 pub mod guard;
 pub mod image;
+pub mod in_place;
 #[cfg(test)]
 mod interleavings;
+pub mod linear;
 pub mod loops;
 mod node;
 pub mod observer;
@@ -57,6 +59,7 @@ pub mod scope;
 pub mod serve;
 mod shared;
 mod sync;
+mod team;
 pub mod tensor;
 pub mod times;
 pub mod view;

@@ -106,6 +106,11 @@ impl Loop {
         self.permits
     }
 
+    /// Node numbers of the members, ascending.
+    pub(crate) fn members(&self) -> &[u32] {
+        &self.members
+    }
+
     /// The place of a node among the members.
     pub(crate) fn place_of(&self, node: u32) -> Option<usize> {
         self.members.binary_search(&node).ok()

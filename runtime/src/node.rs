@@ -13,7 +13,7 @@ use crate::{
     batch::MAX_ROWS,
     clock::Moment,
     loops::{Change, Loop},
-    operator::{Cx, NodeCore, Operator, Stats},
+    operator::{Cx, Holding, NodeCore, Operator, Stats},
     ports::{Inputs, Outputs},
     record::{RecordId, Trail},
     schedule::Seeded,
@@ -33,10 +33,20 @@ pub(crate) enum Next {
     Done,
 }
 
+/// What a step came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stepped {
+    pub next: Next,
+    /// How long it took, where it did something.
+    pub took: Duration,
+    /// Rows that it took in.
+    pub rows: usize,
+}
+
 /// A node without its types.
 pub(crate) trait AnyNode: Send {
-    /// Does one step.
-    fn step(&mut self, shared: &Shared) -> Next;
+    /// Does one step, which begins now.
+    fn step(&mut self, now: Moment, shared: &Shared) -> Stepped;
     /// Looks at every record in the operator's state and in its outlets.
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>));
     /// Records in the operator's state, and those in its overflow.
@@ -73,14 +83,6 @@ impl<Op: Operator> Node<Op> {
         Self { core, op, inputs, outputs, inside, flushed: false, most: 1 }
     }
 
-    /// Records in the operator's state that hold a permit: those that it works on, not those that wait.
-    fn with_permits(&self, shared: &Shared) -> usize {
-        let holding = self.op.holding();
-        let at_rest =
-            if shared.rules.parked_rows_return_permits { 0 } else { holding.parked + holding.waiting };
-        holding.held + at_rest
-    }
-
     /// Sends what waits and commits what the step changed.
     ///
     /// Inside a loop the change is committed before anything is sent, so that the loop never looks empty while records are
@@ -92,7 +94,7 @@ impl<Op: Operator> Node<Op> {
         };
         let holding = self.op.holding();
         let waiting = self.outputs.waiting_inside();
-        let mut available = (permits + held_before).saturating_sub(self.with_permits(shared));
+        let mut available = (permits + held_before).saturating_sub(with_permits(&holding, shared));
         if waiting > available {
             available += loop_.extend(waiting - available);
         }
@@ -114,15 +116,20 @@ impl<Op: Operator> Node<Op> {
     }
 }
 
+/// Records in an operator's state that hold a permit: those that it works on, not those that wait.
+fn with_permits(holding: &Holding, shared: &Shared) -> usize {
+    let at_rest = if shared.rules.parked_rows_return_permits { 0 } else { holding.parked + holding.waiting };
+    holding.held + at_rest
+}
+
 impl<Op: Operator> AnyNode for Node<Op> {
-    fn step(&mut self, shared: &Shared) -> Next {
-        let core = Arc::clone(&self.core);
-        let begun = shared.clock.now();
-        let inside = self.inside.clone();
-        let place = inside.as_ref().map(|(loop_, member)| (loop_.as_ref(), *member));
+    fn step(&mut self, begun: Moment, shared: &Shared) -> Stepped {
+        let idle = |next| Stepped { next, took: Duration::ZERO, rows: 0 };
+        let core = &self.core;
+        let place = self.inside.as_ref().map(|(loop_, member)| (loop_.as_ref(), *member));
         let most = shared.seeded.as_ref().map_or(self.most, Seeded::rows).min(self.op.room());
-        let mut cx = Cx { node: &core, shared, inside: place, most, permits: 0 };
-        let held = self.with_permits(shared);
+        let mut cx = Cx { node: core, shared, inside: place, most, permits: 0 };
+        let held = with_permits(&self.op.holding(), shared);
 
         if self.inside.is_none() {
             self.outputs.send(usize::MAX);
@@ -133,7 +140,7 @@ impl<Op: Operator> AnyNode for Node<Op> {
             }
             if self.outputs.is_blocked() {
                 core.stats.blocked.store(true, Ordering::Relaxed);
-                return Next::Idle(None);
+                return idle(Next::Idle(None));
             }
         }
         core.stats.blocked.store(false, Ordering::Relaxed);
@@ -144,13 +151,15 @@ impl<Op: Operator> AnyNode for Node<Op> {
         }
         let mut busy = !notices.is_empty();
         busy |= self.op.wake(&mut self.outputs, &mut cx);
-        let mut taken = false;
+        let woken = busy;
+        let (mut taken, mut rows) = (false, 0);
         // A paused node still takes in what comes back by itself and lets go of what is due.
         if !cx.is_paused()
             && self.op.is_ready()
             && let Some(batch) = self.inputs.take(&mut cx)
         {
-            Stats::add(&core.stats.records_in, Op::In::rows(&batch) as u64);
+            rows = Op::In::rows(&batch);
+            Stats::add(&core.stats.records_in, rows as u64);
             self.op.process(batch, &mut self.outputs, &mut cx);
             taken = true;
             busy = true;
@@ -165,7 +174,8 @@ impl<Op: Operator> AnyNode for Node<Op> {
             Some((loop_, _)) => loop_.is_closed(),
             None => !taken && !self.op.is_open() && self.inputs.all_finished(),
         };
-        if ended && !self.flushed {
+        let flushed = ended && !self.flushed;
+        if flushed {
             self.op.flush(&mut self.outputs, &mut cx);
             self.flushed = true;
             busy = true;
@@ -173,11 +183,10 @@ impl<Op: Operator> AnyNode for Node<Op> {
 
         let permits = cx.permits;
         self.settle(permits, held, asked, taken, shared);
-        let mut slow = false;
+        let mut took = Duration::ZERO;
         if busy {
-            let took = shared.clock.now() - begun;
-            Stats::add(&core.stats.busy_ns, took.as_nanos() as u64);
-            slow = took > QUICK;
+            took = shared.clock.now() - begun;
+            Stats::add(&self.core.stats.busy_ns, took.as_nanos() as u64);
             if taken {
                 self.most = match took {
                     _ if took > SLOW => (self.most / 2).max(1),
@@ -191,20 +200,18 @@ impl<Op: Operator> AnyNode for Node<Op> {
         let kept = holding.parked + holding.waiting + holding.held + self.outputs.waiting_inside();
         if ended && self.flushed && kept == 0 && !self.outputs.is_blocked() {
             self.outputs.close();
-            core.stats.done.store(true, Ordering::Relaxed);
-            return Next::Done;
+            self.core.stats.done.store(true, Ordering::Relaxed);
+            return Stepped { next: Next::Done, took, rows };
         }
-        if self.outputs.is_blocked() {
-            core.stats.blocked.store(true, Ordering::Relaxed);
-            return Next::Idle(None);
-        }
-        if slow {
-            Next::AgainLater
-        } else if busy || asked {
-            Next::Again
+        let next = if self.outputs.is_blocked() {
+            self.core.stats.blocked.store(true, Ordering::Relaxed);
+            Next::Idle(None)
+        } else if woken || asked || flushed || (taken && self.inputs.is_waiting()) {
+            if took > QUICK { Next::AgainLater } else { Next::Again }
         } else {
             Next::Idle(self.op.next_wake())
-        }
+        };
+        Stepped { next, took, rows }
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {

@@ -15,10 +15,10 @@ use smallvec::SmallVec;
 use crate::{
     batch::MAX_ROWS,
     clock::{Clock, Moment},
-    data,
+    data::Written,
     epochs::{Frontiers, Moves},
     fate::{Fate, Tally},
-    fault::{Fault, FaultKind},
+    fault::{FaultKind, Filed, Whence},
     loops::{Attention, Loop},
     origin::{self, Mark, Notice, ProvisionalEnd, Standing},
     ports::{Inputs, Outputs},
@@ -126,7 +126,9 @@ impl NodeCore {
 
     pub(crate) fn take_notices(&self) -> Vec<Notice> {
         let notices = std::mem::take(&mut *self.notices.lock());
-        self.attention.given(notices.len());
+        if !notices.is_empty() {
+            self.attention.given(notices.len());
+        }
         notices
     }
 }
@@ -396,7 +398,7 @@ impl Cx<'_> {
 
     /// A record goes over an edge on which it leaves a region. On its way back it leaves its family only at the end.
     pub(crate) fn cross(&mut self, trail: &mut Arc<Trail>, crossing: &Crossing, back: bool) {
-        if crossing.from.loop_ != crossing.to.loop_ {
+        if crossing.leaves_loop {
             for mark in self.own_marks(trail) {
                 mark.origin.less(self.shared);
             }
@@ -415,11 +417,7 @@ impl Cx<'_> {
                 old.family.lose(old.place, None, trail);
             }
         }
-        if crossing.from.targets != crossing.to.targets {
-            let left = |target: &&u32| !crossing.to.targets.contains(target);
-            let left: SmallVec<[u32; 4]> = crossing.from.targets.iter().filter(left).copied().collect();
-            self.count_epochs(trail, &left, Moves::Less);
-        }
+        self.count_epochs(trail, &crossing.left, Moves::Less);
     }
 
     /// Ends `count` records that carry nothing along.
@@ -442,33 +440,43 @@ impl Cx<'_> {
     /// Ends a record as a fault: into quarantine, with its reason and what is known of its value.
     pub fn fault<T: Serialize>(&mut self, tag: &Tag, kind: FaultKind, reason: &str, value: Option<&T>) {
         let root = tag.trail.as_ref().and_then(|t| t.roots.first()).map_or(tag.id, |root| root.id());
-        let origin = self.shared.origin_of(root);
-        self.fault_from(tag, kind, reason, value, origin);
+        self.file_fault(tag, kind, reason, value, Whence::Root(root));
     }
 
-    /// The same where more is known of the origin than source and number.
+    /// The same where its source names the place that it comes from.
     pub fn fault_from<T: Serialize>(
         &mut self,
         tag: &Tag,
         kind: FaultKind,
         reason: &str,
         value: Option<&T>,
-        origin: String,
+        place: String,
+    ) {
+        self.file_fault(tag, kind, reason, value, Whence::Place(place));
+    }
+
+    fn file_fault<T: Serialize>(
+        &mut self,
+        tag: &Tag,
+        kind: FaultKind,
+        reason: &str,
+        value: Option<&T>,
+        from: Whence,
     ) {
         if self.end_if_withdrawn(tag) {
             return;
         }
-        let fault = self.shared.faults.file(Fault {
+        let fault = Filed {
             node: self.node.id,
             operator: Arc::clone(&self.node.name),
             kind,
-            reason: reason.into(),
             record: tag.id,
-            origin,
+            from,
             rounds: tag.rounds(),
-            value: value.map(|v| data::preview(v, 4000)),
+            value: value.map(|value| Written::new(value, 4000)),
             at: self.shared.clock.now(),
-        });
+        };
+        let fault = self.shared.faults.file(fault, reason);
         self.end_filed(tag, if kind.is_a_verdict() { Fate::Rejected } else { Fate::Failed }, Some(fault));
     }
 

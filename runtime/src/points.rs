@@ -36,6 +36,13 @@ impl Cx<'_> {
         self.own_marks(trail).filter(|mark| mark.point() != WATCH)
     }
 
+    /// So many records that were sent back come to their point in a loop where each is alone: each goes on as the next version
+    /// of itself. See [`linear`](crate::linear).
+    pub fn go_round(&mut self, records: usize) {
+        Stats::add(&self.node.stats.created, records as u64);
+        self.node.stats.ended.add(Fate::Superseded, records as u64);
+    }
+
     /// A record that was sent back comes to its point: gives the next version, to go on in its place. `None` where the
     /// record's version was no longer current and it has been ended as withdrawn.
     ///

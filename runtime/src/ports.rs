@@ -80,6 +80,8 @@ pub trait Inputs: Send + 'static {
     fn newly_finished(&mut self) -> usize;
     /// Whether every edge is finished.
     fn all_finished(&self) -> bool;
+    /// Whether another step would find something: records, or the end of an edge.
+    fn is_waiting(&self) -> bool;
 }
 
 /// The receiving end of the edges that bring one type.
@@ -139,6 +141,10 @@ impl<T: Data> Inputs for Inlet<T> {
     fn all_finished(&self) -> bool {
         self.lanes.iter().all(|lane| lane.finished || lane.edge.is_finished())
     }
+
+    fn is_waiting(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.finished && lane.edge.is_waiting())
+    }
 }
 
 /// Takes rows from an edge, with their permits.
@@ -185,6 +191,9 @@ impl Inputs for () {
     }
     fn all_finished(&self) -> bool {
         true
+    }
+    fn is_waiting(&self) -> bool {
+        false
     }
 }
 
@@ -247,6 +256,10 @@ impl<A: Data, B: Data> Inputs for Two<A, B> {
 
     fn all_finished(&self) -> bool {
         self.left.all_finished() && self.right.all_finished()
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.left.is_waiting() || self.right.is_waiting()
     }
 }
 

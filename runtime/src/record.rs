@@ -201,6 +201,42 @@ impl Root {
     }
 }
 
+/// Spends rounds for the rows of one batch: rows that carry the same go on sharing it.
+#[derive(Debug)]
+pub struct Spent {
+    feedback: FeedbackId,
+    known: SmallVec<[BeforeAndAfter; 4]>,
+}
+
+/// What rows carried before, and what they carry after.
+type BeforeAndAfter = (Option<Arc<Trail>>, Arc<Trail>);
+
+impl Spent {
+    /// At this feedback.
+    pub fn at(feedback: FeedbackId) -> Self {
+        Self { feedback, known: SmallVec::new() }
+    }
+
+    /// The record spends one more round.
+    pub fn spend(&mut self, tag: &mut Tag) {
+        if let Some(trail) = tag.trail.as_mut().and_then(Arc::get_mut) {
+            return trail.spend_round(self.feedback);
+        }
+        let same = |before: &Option<Arc<Trail>>| match (before, &tag.trail) {
+            (None, None) => true,
+            (Some(before), Some(trail)) => Arc::ptr_eq(before, trail),
+            _ => false,
+        };
+        if let Some((_, after)) = self.known.iter().rev().take(4).find(|(before, _)| same(before)) {
+            tag.trail = Some(Arc::clone(after));
+            return;
+        }
+        let before = tag.trail.clone();
+        tag.trail_mut().spend_round(self.feedback);
+        self.known.extend(tag.trail.clone().map(|after| (before, after)));
+    }
+}
+
 /// A record as its operator sees it: a view of a row.
 #[derive(Debug)]
 pub struct Record<'a, T> {
@@ -241,6 +277,22 @@ mod tests {
         let right = Trail { rounds: [(0, 2), (2, 1)].into_iter().collect(), ..Trail::default() };
         left.worst_rounds(&right);
         assert_eq!((left.rounds_at(0), left.rounds_at(1), left.rounds_at(2)), (2, 3, 1));
+    }
+
+    #[test]
+    fn rows_that_carry_the_same_go_on_sharing_it() {
+        let mut tags: Vec<Tag> = (0..3).map(|seq| Tag::plain(RecordId::of_source(0, seq))).collect();
+        for rounds in 1..4 {
+            let mut spent = Spent::at(7);
+            tags.iter_mut().for_each(|tag| spent.spend(tag));
+            drop(spent);
+            assert!(tags.iter().all(|tag| tag.rounds_at(7) == rounds));
+            let trails: Vec<_> = tags.iter().filter_map(|tag| tag.trail.as_ref()).collect();
+            assert!(trails.len() == 3 && trails.iter().all(|trail| Arc::ptr_eq(trail, trails[0])));
+        }
+        let mut alone = tags[0].clone();
+        Spent::at(7).spend(&mut alone);
+        assert_eq!((alone.rounds_at(7), tags[0].rounds_at(7)), (4, 3), "the others keep theirs");
     }
 
     #[test]

@@ -31,6 +31,17 @@ pub struct Crossing {
     pub from: Regions,
     /// Of the consumer.
     pub to: Regions,
+    /// Whether the loop is left.
+    pub leaves_loop: bool,
+    /// The operators that ask for completion and can be reached no more.
+    pub left: Vec<u32>,
+}
+
+impl Crossing {
+    pub(crate) fn new(from: Regions, to: Regions) -> Self {
+        let left = from.targets.iter().filter(|target| !to.targets.contains(target)).copied().collect();
+        Self { leaves_loop: from.loop_ != to.loop_, left, from, to }
+    }
 }
 
 /// Of `nodes` nodes, those from which one of `ends` can be reached, themselves among them.

@@ -38,6 +38,8 @@ pub struct Rules {
     pub back_edges_come_first: bool,
     /// What waits for a permit of a loop gets one before what is new.
     pub overflow_comes_first: bool,
+    /// Only where a record is always alone does it go round without an origin.
+    pub only_linear_loops_need_no_origins: bool,
 }
 
 impl Default for Rules {
@@ -60,6 +62,7 @@ impl Default for Rules {
             answers_wait: true,
             back_edges_come_first: true,
             overflow_comes_first: true,
+            only_linear_loops_need_no_origins: true,
         }
     }
 }

@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use crate::{
-    actor::{NodeSlot, Supervisor},
+    actor::{Alone, NodeSlot, Supervisor},
     clock::Clock,
     edge::{AnyEdge, DEFAULT_CAPACITY},
     epochs::OPEN_EPOCHS,
@@ -47,6 +47,8 @@ pub struct RunOptions {
     pub edge_capacity: usize,
     /// Epochs of a source that may have records on their way to an operator that asks for order.
     pub open_epochs: usize,
+    /// Whether one actor steps all nodes that are connected, but for those that turn out to be slow.
+    pub fused: bool,
     /// Who steps when.
     pub schedule: Schedule,
     /// Whether Ctrl-C drains the run (and a second one stops it) instead of ending the process.
@@ -63,6 +65,7 @@ impl Default for RunOptions {
             permits: DEFAULT_PERMITS,
             edge_capacity: DEFAULT_CAPACITY,
             open_epochs: OPEN_EPOCHS,
+            fused: true,
             schedule: Schedule::Actors,
             ctrl_c: true,
             rules: Rules::default(),
@@ -109,7 +112,27 @@ pub struct Summary {
     /// Its last snapshot, taken when nothing moved any more.
     pub last: Snapshot,
     /// The quarantine: every fault that was kept whole.
-    pub faults: Vec<Fault>,
+    pub faults: Quarantine,
+}
+
+/// The quarantine of a run that is over, made readable when somebody reads it.
+#[derive(Clone)]
+pub struct Quarantine {
+    shared: Arc<Shared>,
+    faults: OnceLock<Vec<Fault>>,
+}
+
+impl Quarantine {
+    /// The faults that were kept whole, oldest first.
+    pub fn faults(&self) -> &[Fault] {
+        self.faults.get_or_init(|| self.shared.faults.kept(&|root| self.shared.origin_of(root)))
+    }
+}
+
+impl fmt::Debug for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.faults()).finish()
+    }
 }
 
 /// The live part of a run.
@@ -140,7 +163,7 @@ struct Handle {
 struct Underway<'a> {
     handle: &'a Handle,
     live: &'a Live,
-    supervisor: ActorRef<()>,
+    supervisor: ActorRef<Alone>,
 }
 
 impl Drop for Underway<'_> {
@@ -245,7 +268,11 @@ impl Handle {
         }
         // Nothing moves any more, or only the step that a stop found under way: wait for it.
         drop(live.shared.gate.write());
-        Ok(Summary { graph: self.graph(), last: self.snapshot(), faults: live.shared.faults.kept() })
+        Ok(Summary {
+            graph: self.graph(),
+            last: self.snapshot(),
+            faults: Quarantine { shared: Arc::clone(&live.shared), faults: OnceLock::new() },
+        })
     }
 
     /// Checks the workflow and loads its models.
@@ -274,12 +301,14 @@ impl Handle {
         &self,
         options: &RunOptions,
         serving: Serving,
-    ) -> Result<(&Live, ActorRef<()>, JoinHandle<()>), RunError> {
+    ) -> Result<(&Live, ActorRef<Alone>, JoinHandle<()>), RunError> {
         let mut built = self.graph.build(options, &self.clock, &serving);
         let shared = Shared::new(self.clock.clone(), options.rules, options.schedule, &mut built);
         let nodes: Vec<(NodeSlot, Role)> =
             built.nodes.into_iter().map(|(core, role, node)| (NodeSlot::new(core, node), role)).collect();
         let slots: Vec<NodeSlot> = nodes.iter().map(|(slot, _)| slot.clone()).collect();
+        let members = |team: Vec<u32>| team.iter().map(|&node| slots[node as usize].clone()).collect();
+        let teams: Vec<Vec<NodeSlot>> = built.teams.into_iter().map(members).collect();
         let live = self.live.get_or_init(|| Live {
             shared: Arc::clone(&shared),
             nodes,
@@ -288,8 +317,8 @@ impl Handle {
             serving,
         });
         // A seeded run's nodes are stepped by one task; its models still have actors.
-        let actors = if options.schedule == Schedule::Actors { slots.clone() } else { Vec::new() };
-        let (supervisor, supervising) = Actor::spawn(None, Supervisor, (actors, Arc::clone(&shared)))
+        let teams = if options.schedule == Schedule::Actors { teams } else { Vec::new() };
+        let (supervisor, supervising) = Actor::spawn(None, Supervisor, (teams, Arc::clone(&shared)))
             .await
             .map_err(|error| RunError::Actor { why: error.to_string() })?;
         live.serving.link(supervisor.get_cell());
@@ -461,7 +490,7 @@ impl Live {
         snapshot.nodes = self.nodes.iter().map(|(slot, _)| node_snapshot(slot)).collect();
         snapshot.edges = self.edges.iter().map(|edge| edge.snapshot()).collect();
         snapshot.loops = self.loops.iter().map(|loop_| loop_.snapshot()).collect();
-        snapshot.faults = self.shared.faults.view();
+        snapshot.faults = self.shared.faults.view(&|root| self.shared.origin_of(root));
         snapshot.stalls = self.shared.stalls();
         snapshot.devices = self.serving.devices();
         if snapshot.state == RunState::Finished {

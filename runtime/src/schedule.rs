@@ -88,8 +88,7 @@ pub(crate) async fn run_seeded(slots: Vec<NodeSlot>, shared: Arc<Shared>) {
         }
         let i = ready[seeded.draws.lock().below(ready.len())];
         slots[i].core.waker.taken();
-        let next = slots[i].step(&shared);
-        match next {
+        match slots[i].step(shared.clock.now(), &shared).next {
             Next::Again | Next::AgainLater => slots[i].core.waker.wake(),
             Next::Idle(at) => timers[i] = at,
             Next::Done => {
@@ -100,9 +99,7 @@ pub(crate) async fn run_seeded(slots: Vec<NodeSlot>, shared: Arc<Shared>) {
         }
         tokio::task::consume_budget().await;
     }
-    for slot in &slots {
-        slot.node.lock().stop();
-    }
+    slots.iter().for_each(NodeSlot::stop);
 }
 
 /// Nobody is ready: waits for a timer, or for whoever is outside of the graph. Says `false` if nothing can come.

@@ -15,7 +15,7 @@ pub struct GraphView {
     pub workflow: String,
     /// Grows when operators or edges change.
     pub version: u64,
-    /// One entry per actor of the dataflow.
+    /// One entry per operator.
     pub nodes: Vec<NodeView>,
     /// One entry per edge; back edges included.
     pub edges: Vec<EdgeView>,

@@ -26,6 +26,8 @@ pub struct Waker {
 #[derive(Debug)]
 enum Target {
     Actor(ActorRef<Work>),
+    /// Whoever steps this one beside others.
+    Team(Arc<Waker>),
     Task(Arc<Notify>),
     #[cfg(test)]
     Thread(Arc<Mailbox>),
@@ -48,6 +50,7 @@ impl Waker {
                 // An actor that has ended needs no waking; one that takes its place looks for work first of all.
                 let _ = actor.cast(Work);
             }
+            Some(Target::Team(team)) => team.wake(),
             Some(Target::Task(woken)) => woken.notify_one(),
             #[cfg(test)]
             Some(Target::Thread(mailbox)) => {
@@ -61,6 +64,10 @@ impl Waker {
 
     pub(crate) fn attach(&self, actor: ActorRef<Work>) {
         self.attach_to(Target::Actor(actor));
+    }
+
+    pub(crate) fn attach_team(&self, team: Arc<Waker>) {
+        self.attach_to(Target::Team(team));
     }
 
     pub(crate) fn attach_task(&self, woken: Arc<Notify>) {
@@ -81,14 +88,26 @@ impl Waker {
     /// Kills the actor, as a defect of the machinery would.
     #[cfg(test)]
     pub(crate) fn kill(&self) {
-        if let Some(Target::Actor(actor)) = &*self.target.read() {
-            actor.kill();
+        match &*self.target.read() {
+            Some(Target::Actor(actor)) => actor.kill(),
+            Some(Target::Team(team)) => team.kill(),
+            _ => {}
         }
     }
 
     /// Whether the actor is to look for work.
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire)
+    }
+
+    /// There is more to do, and whoever steps is at it.
+    pub(crate) fn mark(&self) {
+        self.pending.store(true, Ordering::Release);
+    }
+
+    /// Takes over the work that nobody has been told of. Says `false` where somebody has.
+    pub(crate) fn claim(&self) -> bool {
+        !self.pending.swap(true, Ordering::AcqRel)
     }
 
     /// The actor is about to step. Whoever files something from now on asks for another step; what was filed by those who

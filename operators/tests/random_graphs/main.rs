@@ -29,6 +29,13 @@ use crate::{
     oracle::outcomes,
 };
 
+/// Who steps when.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Seeded(u64),
+    Actors { fused: bool },
+}
+
 /// Records that the oracle may move in one case.
 const STEPS: usize = 100_000;
 /// Schedules per graph.
@@ -39,17 +46,20 @@ const PATIENCE: u64 = 10;
 fn run(
     case: &Case,
     records: usize,
-    seed: Option<u64>,
+    schedule: When,
     rules: Rules,
 ) -> Result<(Report, Vec<Vec<u64>>), TestCaseError> {
     let (flow, outputs, changes, model) = build(case, records);
-    let mut flow = flow.with_rules(rules);
-    if let Some(seed) = seed {
-        flow = flow.seeded(seed);
-    }
-    let runtime = match seed {
-        Some(_) => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-        None => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+    let flow = flow.with_rules(rules);
+    let flow = match schedule {
+        When::Seeded(seed) => flow.seeded(seed),
+        When::Actors { fused } => flow.fused(fused),
+    };
+    let runtime = match schedule {
+        When::Seeded(_) => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+        When::Actors { .. } => {
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+        }
     };
     let run =
         runtime.block_on(async { tokio::time::timeout(Duration::from_secs(PATIENCE), flow.run()).await });
@@ -114,14 +124,17 @@ fn check_run(case: &Case, report: &Report) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn check_against_oracle(case: &Case, rules: Rules) -> Result<(), TestCaseError> {
+fn check_against_oracle(case: &Case, rules: Rules, with_actors: bool) -> Result<(), TestCaseError> {
     if std::env::var_os("SHOW").is_some() {
         eprintln!("{case:?}");
     }
     let (.., model) = build(case, 0);
     let Some(allowed) = outcomes(&model, case, STEPS) else { return Ok(()) };
-    for nth in 0..SCHEDULES {
-        let (report, out) = run(case, case.records, Some(mix(case.seed, nth)), rules)?;
+    let seeded = (0..SCHEDULES).map(|nth| When::Seeded(mix(case.seed, nth)));
+    // A few of them as they run outside of tests.
+    let actors = [true, false].map(|fused| When::Actors { fused });
+    for nth in seeded.chain(actors.into_iter().filter(|_| with_actors && case.seed.is_multiple_of(8))) {
+        let (report, out) = run(case, case.records, nth, rules)?;
         check_run(case, &report)?;
         let mut quarantine = BTreeMap::new();
         for fault in report.faults() {
@@ -130,7 +143,7 @@ fn check_against_oracle(case: &Case, rules: Rules) -> Result<(), TestCaseError> 
         let ends = Ends { out, quarantine, roots_ended: report.roots().ended.clone() };
         prop_assert!(
             allowed.contains(&ends),
-            "schedule {nth}: {:?}\nis none of {} allowed, such as\n{:?}\n{}",
+            "schedule {nth:?}: {:?}\nis none of {} allowed, such as\n{:?}\n{}",
             ends,
             allowed.len(),
             allowed.first(),
@@ -151,9 +164,11 @@ fn hunt(kind: Kind, cases: u32) {
         &std::array::from_fn::<u8, 32, _>(|i| mix(i as u64, seed) as u8),
     );
     let run = TestRunner::new_with_rng(config, rng).run(&case(kind), |case| match kind {
-        Kind::Plain | Kind::Joins | Kind::Times => check_against_oracle(&case, Rules::default()),
+        Kind::Plain | Kind::Joins | Kind::Times => check_against_oracle(&case, Rules::default(), true),
         Kind::Anything => {
-            run(&case, case.records, None, Rules::default()).and_then(|(report, _)| check_run(&case, &report))
+            let actors = When::Actors { fused: case.seed.is_multiple_of(2) };
+            run(&case, case.records, actors, Rules::default())
+                .and_then(|(report, _)| check_run(&case, &report))
         }
     });
     if let Err(error) = run {
@@ -192,7 +207,7 @@ fn is_caught(rules: Rules, kind: Kind, graphs: usize) -> Option<usize> {
     );
     (0..graphs).find(|_| {
         let case = case(kind).new_tree(&mut runner).unwrap().current();
-        let wrong = check_against_oracle(&case, rules);
+        let wrong = check_against_oracle(&case, rules, false);
         if let Err(error) = &wrong
             && std::env::var_os("SHOW").is_some()
         {
@@ -215,6 +230,11 @@ fn every_rule_is_needed() {
         ("worst_rounds", Rules { worst_rounds: false, ..all }, Kind::Joins),
         ("marks_are_joined", Rules { marks_are_joined: false, ..all }, Kind::Joins),
         ("records_hold_time", Rules { records_hold_time: false, ..all }, Kind::Times),
+        (
+            "only_linear_loops_need_no_origins",
+            Rules { only_linear_loops_need_no_origins: false, ..all },
+            Kind::Plain,
+        ),
         ("joins_look_across", Rules { joins_look_across: false, ..all }, Kind::Times),
         ("answers_wait", Rules { answers_wait: false, ..all }, Kind::Plain),
         ("parked_epochs_do_not_count", Rules { parked_epochs_do_not_count: false, ..all }, Kind::Joins),
@@ -253,7 +273,7 @@ fn known_case(ops: &[case::Op], timed: bool, seed: u64) -> Case {
 fn the_lowest_epoch_is_held_or_a_row_that_comes_round_again_misses_a_partner() {
     let rules = Rules { lowest_epochs_are_held: false, ..Rules::default() };
     let wrong = known::graphs_with_times().iter().find_map(|(name, ops)| {
-        let wrong = |seed: &u64| check_against_oracle(&known_case(ops, true, *seed), rules).is_err();
+        let wrong = |seed: &u64| check_against_oracle(&known_case(ops, true, *seed), rules, false).is_err();
         (0..3000).find(wrong).map(|seed| (*name, seed))
     });
     println!("{wrong:?}");
@@ -267,7 +287,7 @@ fn graphs_that_once_failed() {
     for (name, ops, timed) in all {
         for seed in 0..60_u64 {
             let case = known_case(&ops, timed, seed);
-            if let Err(error) = check_against_oracle(&case, Rules::default()) {
+            if let Err(error) = check_against_oracle(&case, Rules::default(), false) {
                 panic!("{name}, seed {seed}: {error}\n{case:?}");
             }
         }

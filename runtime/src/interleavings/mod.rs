@@ -1,7 +1,7 @@
 //! Whether actors can wait for ever or lose a record, tried out with shuttle: the real wakers, edges, loops, origins and
 //! nodes of small graphs, with a thread for each actor, in many of the orders in which threads may take turns.
 //!
-//! Each schedule draws capacities, permits and the sizes of batches anew, and must come to its end (shuttle reports a
+//! Each schedule draws capacities, permits, the sizes of batches and who is in a team with whom anew, and must come to its end (shuttle reports a
 //! deadlock) with every record where it belongs. Then each rule that keeps actors from waiting for ever is switched off,
 //! and a schedule that fails must be found.
 //!
@@ -26,11 +26,11 @@ use shuttle::{
 };
 
 use crate::{
+    actor::NodeSlot,
     clock::Clock,
     edge::AnyEdge,
     fate::Fate,
     loops::Loop,
-    node::{AnyNode, Next},
     operator::NodeCore,
     rules::Rules,
     run::RunOptions,
@@ -38,6 +38,7 @@ use crate::{
     serve::Serving,
     shared::Shared,
     sync::{Exploring, Mailbox, Rule},
+    team::Team,
 };
 use flow::Flow;
 
@@ -107,7 +108,7 @@ fn explore(scheduler: impl Scheduler + 'static, scenario: Scenario, wrong: Optio
     })
 }
 
-/// Runs a graph to its end, each node an actor, each actor a thread.
+/// Runs a graph to its end, each actor a thread that steps a node or several.
 fn run(flow: &Flow, wrong: Option<Wrong>) {
     let mut rng = shuttle::rand::thread_rng();
     let mut rules = Rules::default();
@@ -127,13 +128,20 @@ fn run(flow: &Flow, wrong: Option<Wrong>) {
     let shared = Shared::new(clock, options.rules, options.schedule, &mut built);
     let mut cores = Vec::new();
     let mut threads = Vec::new();
+    let actors = rng.gen_range(1..=built.nodes.len());
+    let mut teams: Vec<Vec<NodeSlot>> = vec![Vec::new(); actors];
     for (core, _, node) in built.nodes {
+        cores.push(Arc::clone(&core));
+        teams[rng.gen_range(0..actors)].push(NodeSlot::new(core, node));
+    }
+    for slots in teams.into_iter().filter(|slots| !slots.is_empty()) {
         let mailbox = Arc::new(Mailbox::default());
-        let actor = Actor { core: Arc::clone(&core), node, mailbox: Arc::clone(&mailbox), wrong };
+        let team = Team::new(slots);
+        let waker = Arc::clone(team.waker());
+        let actor = Actor { team, mailbox: Arc::clone(&mailbox), wrong };
         let with = Arc::clone(&shared);
         threads.push(shuttle::thread::spawn(move || actor.run(&with)));
-        core.waker.attach_thread(mailbox);
-        cores.push(core);
+        waker.attach_thread(mailbox);
     }
     for thread in threads {
         thread.join().expect("an actor does not panic");
@@ -143,10 +151,9 @@ fn run(flow: &Flow, wrong: Option<Wrong>) {
     look_at_bounds(&built.edges, &built.loops);
 }
 
-/// What `NodeActor` is to ractor.
+/// What `TeamActor` is to ractor.
 struct Actor {
-    core: Arc<NodeCore>,
-    node: Box<dyn AnyNode>,
+    team: Team,
     mailbox: Arc<Mailbox>,
     wrong: Option<Wrong>,
 }
@@ -154,20 +161,22 @@ struct Actor {
 impl Actor {
     fn run(mut self, shared: &Shared) {
         let late = matches!(self.wrong, Some(Wrong::WorkIsTakenAfterTheStep));
+        self.team.begin();
         loop {
             self.mailbox.take();
-            if !late {
-                self.core.waker.taken();
-            }
-            let next = self.node.step(shared);
-            if late {
-                self.core.waker.taken();
-            }
-            match next {
-                Next::Again | Next::AgainLater => self.core.waker.wake(),
-                Next::Idle(None) => {}
-                Next::Idle(Some(_)) => unreachable!("no operator here has a timer"),
-                Next::Done => return,
+            loop {
+                let turn = self.team.turn(shared);
+                assert!(turn.timers.is_empty(), "no operator here has a timer");
+                if self.team.is_done() {
+                    return;
+                }
+                if late && !turn.more {
+                    self.team.waker().taken();
+                    break;
+                }
+                if !turn.more && !self.team.rest() {
+                    break;
+                }
             }
         }
     }
