@@ -1,0 +1,48 @@
+//! A handler without a loop, where one with a loop is asked for.
+
+use std::marker::PhantomData;
+
+use crate::{Handler, NoLoop, Seen, Verdict};
+
+/// See [`Handler::in_loop`].
+///
+/// ```
+/// use eddyline_handlers::{Chain, Check, Handler, Verdict, testing};
+///
+/// let far = Check::new().range("degrees", |t: &f64| *t, -273.15..);
+/// let hot = Check::new().range("degrees", |t: &f64| *t, ..45.0);
+/// let chain = Chain::new()
+///     .then(far.or_reject().in_loop())                  // never sends back
+///     .then(hot.or_retry(|t: &f64| (t - 32.0) / 1.8));  // does
+/// let seen = eddyline_handlers::Seen::after(0, 1);
+/// assert_eq!(testing::judge_seen(chain, seen, [20.0, 68.0]), [Verdict::Abstain, Verdict::Retry(20.0)]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct InLoop<H, R> {
+    handler: H,
+    retry: PhantomData<fn() -> R>,
+}
+
+impl<H, R> InLoop<H, R> {
+    pub(crate) fn new(handler: H) -> Self {
+        Self { handler, retry: PhantomData }
+    }
+}
+
+impl<T, R: 'static, H: Handler<T, Retry = NoLoop>> Handler<T> for InLoop<H, R> {
+    type Retry = R;
+
+    fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, R> {
+        match self.handler.judge(value, seen) {
+            Verdict::Pass => Verdict::Pass,
+            Verdict::Replace(value) => Verdict::Replace(value),
+            Verdict::Retry(never) | Verdict::Revise(_, never) | Verdict::Append(_, never) => match never {},
+            Verdict::Delete(nothing) => match *nothing {},
+            Verdict::Split(values) => Verdict::Split(values),
+            Verdict::Reject(reason) => Verdict::Reject(reason),
+            Verdict::Drop(reason) => Verdict::Drop(reason),
+            Verdict::Escalate(question) => Verdict::Escalate(question),
+            Verdict::Abstain => Verdict::Abstain,
+        }
+    }
+}
