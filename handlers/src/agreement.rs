@@ -4,7 +4,7 @@ use crate::{Check, Handler, NoLoop, Seen, Verdict, by};
 
 /// Which of two readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum Side {
     /// The first.
     First,
     /// The second.
@@ -16,7 +16,7 @@ pub enum Reading {
 /// Where they agree the handler abstains. That is not proof: two models that learned from the same data are wrong together.
 ///
 /// ```
-/// use eddyline_handlers::{Agreement, Reading, Verdict, testing};
+/// use eddyline_handlers::{Agreement, Side, Verdict, testing};
 ///
 /// #[derive(Clone, Debug, PartialEq)]
 /// struct Read { text: &'static str, confidence: f64 }
@@ -27,8 +27,8 @@ pub enum Reading {
 ///     |b| (b.0.confidence, b.1.confidence),
 ///     0.2,
 ///     |b, better| match better {
-///         Reading::First => (b.0.clone(), b.0.clone()),
-///         Reading::Second => (b.1.clone(), b.1.clone()),
+///         Side::First => (b.0.clone(), b.0.clone()),
+///         Side::Second => (b.1.clone(), b.1.clone()),
 ///     },
 /// );
 /// let same = (read("7", 0.9), read("7", 0.4));
@@ -54,21 +54,21 @@ impl<T: 'static> Agreement<T> {
     }
 
     /// Where they disagree: goes on as what `take` makes of the better one, by `confidences`, of which one must be ahead by more
-    /// than `margin`; otherwise it is rejected. Both confidences must be on one scale; two models' are only where both have been
+    /// than `margin` (0 or more, on their scale); otherwise it is rejected. Both confidences must be on one scale; two models' are only where both have been
     /// calibrated.
     pub fn or_better<N: Into<f64>>(
         self,
         confidences: impl Fn(&T) -> (N, N) + Send + 'static,
         margin: f64,
-        take: impl Fn(&T, Reading) -> T + Send + 'static,
+        take: impl Fn(&T, Side) -> T + Send + 'static,
     ) -> impl Handler<T, Retry = NoLoop> {
         self.or_else(move |value, _| {
             let (first, second) = confidences(value);
             let ahead = first.into() - second.into();
             if ahead > margin {
-                Verdict::Replace(take(value, Reading::First))
+                Verdict::Replace(take(value, Side::First))
             } else if -ahead > margin {
-                Verdict::Replace(take(value, Reading::Second))
+                Verdict::Replace(take(value, Side::Second))
             } else {
                 Verdict::reject("the readings disagree, and neither is clearly better")
             }

@@ -243,18 +243,18 @@ impl<T> Clone for Breaker<T> {
 }
 
 /// A handler with a [`Breaker`]; see [`Handler::breaker`].
-pub struct Broken<T, H> {
+pub struct Guarded<T, H> {
     handler: H,
     breaker: Breaker<T>,
 }
 
-impl<T, H> Broken<T, H> {
+impl<T, H> Guarded<T, H> {
     pub(crate) fn new(handler: H, breaker: Breaker<T>) -> Self {
         Self { handler, breaker }
     }
 }
 
-impl<T: 'static, H: Handler<T>> Handler<T> for Broken<T, H> {
+impl<T: 'static, H: Handler<T>> Handler<T> for Guarded<T, H> {
     type Retry = H::Retry;
 
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, H::Retry> {

@@ -6,6 +6,8 @@ use std::{
     hash::Hash,
 };
 
+use serde::Serialize;
+
 use crate::{Handler, NoLoop, Seen, Verdict, by};
 
 /// What must be so of objects that are sighted frame by frame: those with one identifier are one object, which does not come and
@@ -21,10 +23,11 @@ use crate::{Handler, NoLoop, Seen, Verdict, by};
 /// | [`attribute`](Consistency::attribute) | objects whose attribute is not always the same | what most of its sightings say; nothing where two are equally frequent |
 ///
 /// It looks at a window: a slice of sightings, in any order. An object at the window's first or last frame does not flicker: it may
-/// have been there before, or stay. As a handler it judges `Vec<T>`, such as `.batch` gives.
+/// have been there before, or stay; and of a gap between two windows neither knows, so make windows long beside the gaps that you
+/// look for. As a handler it judges `Vec<T>`, such as `.batch` gives. Time and memory grow with the window times the attributes.
 ///
 /// ```
-/// use eddyline_handlers::{Consistency, Kind, Verdict, testing};
+/// use eddyline_handlers::{Consistency, Verdict, consistency::Kind, testing};
 ///
 /// #[derive(Clone, Debug, PartialEq)]
 /// struct Sighting { frame: u64, track: u32, class: &'static str, x: f64 }
@@ -86,7 +89,7 @@ pub struct Gap {
 }
 
 /// Something that is not as it must be, and what to do about it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Finding<T> {
     /// The object's identifier, in words.
@@ -100,7 +103,8 @@ pub struct Finding<T> {
 }
 
 /// What is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The object was there shortly before and after.
     Missing,
@@ -114,7 +118,8 @@ pub enum Kind {
 }
 
 /// What would mend a window. Places are those of the window that was looked at.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Correction<T> {
     /// Also this sighting.
     Insert(T),

@@ -5,8 +5,8 @@ use crate::Check;
 impl<T> Check<T> {
     /// `sum` and `total` differ by `tolerance` at most. `statement` is what must hold, in words.
     ///
-    /// Where one of them is not a number it does not hold. Sums of cents as `f64` are off by about 1e-13: half a cent is a good
-    /// tolerance.
+    /// Where one of them is not a number it does not hold. Sums of cents as `f64` are off by far less than a cent: half of
+    /// one is a good tolerance.
     ///
     /// ```
     /// use eddyline_handlers::Check;

@@ -87,11 +87,11 @@ pub trait Handler<T>: Send + 'static {
     }
 
     /// Lets it judge as long as what it says stays within the limits of `breaker`; beyond it abstains. See [`Breaker`].
-    fn breaker(self, breaker: &Breaker<T>) -> breaker::Broken<T, Self>
+    fn breaker(self, breaker: &Breaker<T>) -> breaker::Guarded<T, Self>
     where
         Self: Sized,
     {
-        breaker::Broken::new(self, breaker.clone())
+        breaker::Guarded::new(self, breaker.clone())
     }
 
     /// The same handler where one is asked for that may send records back to a feedback point: in a [`Chain`](crate::Chain), or
@@ -143,5 +143,20 @@ where
 
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, R> {
         (self.0)(value, seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Check, testing::judge};
+
+    #[test]
+    fn handlers_of_several_kinds_fit_into_one_list() {
+        let even = Check::new().holds("even", |n: &i32| n % 2 == 0).or_reject();
+        let handlers: Vec<Box<dyn Handler<i32, Retry = NoLoop>>> =
+            vec![Box::new(even), Box::new(by(|n: &i32, _: &Seen| Verdict::Replace(n + 1)))];
+        let verdicts: Vec<_> = handlers.into_iter().flat_map(|handler| judge(handler, [3])).collect();
+        assert_eq!(verdicts, [Verdict::reject("does not hold: even"), Verdict::Replace(4)]);
     }
 }

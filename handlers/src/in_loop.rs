@@ -46,3 +46,37 @@ impl<T, R: 'static, H: Handler<T, Retry = NoLoop>> Handler<T> for InLoop<H, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Answer, Question, by, testing::judge};
+
+    #[test]
+    fn every_verdict_stays_what_it_is() {
+        let question = Question::new("which?", Duration::from_secs(1), Answer::Pass);
+        let verdicts: Vec<Verdict<i32>> = vec![
+            Verdict::Pass,
+            Verdict::Replace(1),
+            Verdict::Split(vec![1, 2]),
+            Verdict::reject("no"),
+            Verdict::drop("no"),
+            Verdict::Escalate(question.clone()),
+            Verdict::Abstain,
+        ];
+        let places = 0..verdicts.len();
+        let handler = by(move |place: &i32, _: &Seen| verdicts[*place as usize].clone()).in_loop();
+        let in_loop: Vec<Verdict<i32, String>> = vec![
+            Verdict::Pass,
+            Verdict::Replace(1),
+            Verdict::Split(vec![1, 2]),
+            Verdict::reject("no"),
+            Verdict::drop("no"),
+            Verdict::Escalate(question),
+            Verdict::Abstain,
+        ];
+        assert_eq!(judge(handler, places.map(|place| place as i32)), in_loop);
+    }
+}

@@ -15,7 +15,7 @@ use crate::{
 
 /// Counts the verdicts of one handler. Cheap to clone: clones count together, so that one is kept to be read, during a run too.
 ///
-/// Latency and cost are not here: a handler has no clock. The runtime measures them.
+/// What is said of a record that is withdrawn later stays counted: it was said. Latency and cost are not here: a handler has no clock. The runtime measures them.
 ///
 /// ```
 /// use eddyline_handlers::{Check, Handler, Meter, MeterReport, testing};

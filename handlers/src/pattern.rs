@@ -94,8 +94,9 @@ mod tests {
 
         #[test]
         fn what_is_written_is_compiled_or_refused(pattern in ".{0,16}", text in ".{0,16}") {
-            if let Ok(pattern) = Pattern::whole(&pattern) {
-                pattern.fits(&text);
+            if let Ok(whole) = Pattern::whole(&pattern) {
+                let anywhere = Pattern::anywhere(&pattern).unwrap();
+                prop_assert!(anywhere.fits(&text) || !whole.fits(&text));
             }
         }
     }
