@@ -54,8 +54,8 @@ impl<T: 'static> Agreement<T> {
     }
 
     /// Where they disagree: goes on as what `take` makes of the better one, by `confidences`, of which one must be ahead by more
-    /// than `margin` (0 or more, on their scale); otherwise it is rejected. Both confidences must be on one scale; two models' are only where both have been
-    /// calibrated.
+    /// than `margin` (0 or more, on their scale); otherwise it is rejected. Both confidences must be on one scale; two models' are only
+    /// where both have been calibrated.
     pub fn or_better<N: Into<f64>>(
         self,
         confidences: impl Fn(&T) -> (N, N) + Send + 'static,

@@ -15,7 +15,8 @@
 ///
 /// Where everything holds the handler abstains, so that checks can stand behind one another in a [`Chain`](crate::Chain).
 ///
-/// Rules are added by methods, each in a file of its own: [`holds`](Check::holds) is the general one. The words of a rule are
+/// Rules are added by methods, of which [`holds`](Check::holds) is the general one. The closure of the first rule names the type of
+/// the values, as in `|r: &Receipt|`; the others know it then. The words of a rule are
 /// the same whatever the value, because reasons are counted.
 ///
 /// ```
