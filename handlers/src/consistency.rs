@@ -440,7 +440,7 @@ mod tests {
     #[test]
     fn who_is_away_for_long_has_left_and_who_is_at_the_edge_does_not_flicker() {
         let s = |frame, track| Sighting { frame, track, class: 0, colour: 0 };
-        let away = [s(1, 1), s(6, 1), s(1, 2), s(2, 2), s(u64::MAX, 3), s(2, 4)];
+        let away = [s(1, 1), s(6, 1), s(1, 2), s(2, 2), s(u64::MAX, 3), s(2, 4), s(1, 5)];
         let found: Vec<_> = rules().findings(&away).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["4 flickers in frame 2"]);
     }
