@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::Verdict;
+use crate::{Breaker, Budget, EachBudget, InLoop, Meter, NoLoop, Verdict, breaker, budget, meter, shadow};
 
 /// What a handler sees beside the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,6 +39,78 @@ pub trait Handler<T>: Send + 'static {
 
     /// Judges one value.
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, Self::Retry>;
+
+    /// Counts what it says, in `meter`. See [`Meter`].
+    fn metered(self, meter: &Meter<T>) -> meter::Metered<T, Self>
+    where
+        Self: Sized,
+    {
+        meter::Metered::new(self, meter.clone())
+    }
+
+    /// Lets it judge and change nothing: what it would have said is counted in `meter`, and it abstains.
+    ///
+    /// ```
+    /// use eddyline_handlers::{Check, Handler, Meter, Verdict, testing};
+    ///
+    /// let meter = Meter::new("warm");
+    /// let tried = Check::new().range("degrees", |t: &f64| *t, 0.0..=40.0).or_reject().shadow(&meter);
+    /// assert_eq!(testing::judge(tried, [20.0, 50.0]), [Verdict::Abstain, Verdict::Abstain]);
+    /// assert_eq!(meter.read().rejected, 1);
+    /// ```
+    fn shadow(self, meter: &Meter<T>) -> shadow::Shadow<T, Self>
+    where
+        Self: Sized,
+    {
+        shadow::Shadow::new(self.metered(meter))
+    }
+
+    /// Lets it correct so often as `budget` allows, for all handlers that share it; beyond it abstains. See [`Budget`].
+    fn budget(self, budget: &Budget) -> budget::Budgeted<Self>
+    where
+        Self: Sized,
+    {
+        budget::Budgeted::new(self, budget.clone())
+    }
+
+    /// Lets it correct each record so often as `budget` allows, for all handlers that share it; beyond it abstains. `key` says
+    /// which record it is. See [`EachBudget`].
+    fn budget_each<K: std::hash::Hash>(
+        self,
+        budget: &EachBudget,
+        key: impl Fn(&T) -> K + Send + 'static,
+    ) -> budget::BudgetedEach<T, Self>
+    where
+        Self: Sized,
+    {
+        budget::BudgetedEach::new(self, budget.clone(), key)
+    }
+
+    /// Lets it judge as long as what it says stays within the limits of `breaker`; beyond it abstains. See [`Breaker`].
+    fn breaker(self, breaker: &Breaker<T>) -> breaker::Guarded<T, Self>
+    where
+        Self: Sized,
+    {
+        breaker::Guarded::new(self, breaker.clone())
+    }
+
+    /// The same handler where one is asked for that may send records back to a feedback point: in a [`Chain`](crate::Chain), or
+    /// behind a key.
+    fn in_loop<R>(self) -> InLoop<Self, R>
+    where
+        Self: Handler<T, Retry = NoLoop> + Sized,
+    {
+        InLoop::new(self)
+    }
+}
+
+/// A boxed handler is a handler: several kinds fit into one list.
+impl<T, H: Handler<T> + ?Sized> Handler<T> for Box<H> {
+    type Retry = H::Retry;
+
+    fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, H::Retry> {
+        (**self).judge(value, seen)
+    }
 }
 
 /// A closure as a handler; see [`by`].
@@ -71,5 +143,20 @@ where
 
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, R> {
         (self.0)(value, seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Check, testing::judge};
+
+    #[test]
+    fn handlers_of_several_kinds_fit_into_one_list() {
+        let even = Check::new().holds("even", |n: &i32| n % 2 == 0).or_reject();
+        let handlers: Vec<Box<dyn Handler<i32, Retry = NoLoop>>> =
+            vec![Box::new(even), Box::new(by(|n: &i32, _: &Seen| Verdict::Replace(n + 1)))];
+        let verdicts: Vec<_> = handlers.into_iter().flat_map(|handler| judge(handler, [3])).collect();
+        assert_eq!(verdicts, [Verdict::reject("does not hold: even"), Verdict::Replace(4)]);
     }
 }

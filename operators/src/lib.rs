@@ -30,6 +30,7 @@
 //! | ask for time: `timestamps`, `interval_join`, `group_by` over windows | [`Stream`], [`Window`] |
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
+//! | judge them by rules that are built in, count and limit who judges | [`handlers`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
 //! | see what may still be taken back, and where that is waited for | [`Workflow::auxiliary`] |
 //! | revise, delete or add to what a record was made of | [`Stream::keep`], [`Stream::handle_kept`], [`Ancestors`] |
@@ -93,9 +94,10 @@ mod waiting;
 mod window;
 mod workflow;
 
+pub use eddyline_handlers as handlers;
 pub use eddyline_handlers::{
-    Ancestor, Ancestors, Answer, Handler, NextAlternative, NoLoop, Question, Seen, Verdict, by, check_digit,
-    testing,
+    Ancestor, Ancestors, Answer, Chain, Check, Handler, NextAlternative, NoLoop, Question, Seen, Verdict, by,
+    check_digit, testing,
 };
 pub use eddyline_planner::Plan;
 pub use eddyline_runtime as runtime;
@@ -136,9 +138,9 @@ pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
     pub use crate::{
-        Ancestors, Answer, Children, Data, Desk, Failed, Fate, Fault, Feedback, Gather, Group, Handler,
-        Image, Kept, Model, NextAlternative, NoLoop, Output, Plan, Question, Report, Rounds, RunError, Seen,
-        Step, Stream, Tensor, Tried, Verdict, Window, Workflow, by,
+        Ancestors, Answer, Chain, Check, Children, Data, Desk, Failed, Fate, Fault, Feedback, Gather, Group,
+        Handler, Image, Kept, Model, NextAlternative, NoLoop, Output, Plan, Question, Report, Rounds,
+        RunError, Seen, Step, Stream, Tensor, Tried, Verdict, Window, Workflow, by,
     };
     pub use std::time::Duration;
 }

@@ -1,4 +1,4 @@
-//! Check digits, as on cards and accounts.
+//! Luhn: cards, accounts, IMEI numbers (ISO/IEC 7812-1, annex B; US patent 2,950,048, 1960).
 
 /// What the digit at `place` (from 0 at the left) adds to the Luhn sum of a number with `len` digits.
 ///
@@ -15,11 +15,28 @@ pub fn luhn_remainder(digits: &[u8]) -> u32 {
 }
 
 /// The digit that makes the Luhn sum fit when the digit at `place` is replaced by it. There is exactly one.
+///
+/// `place` must be one of `digits`; [`CheckDigit::corrections`](super::CheckDigit::corrections) takes any text and place.
 pub fn luhn_substitute(digits: &[u8], place: usize) -> u8 {
     let others = luhn_remainder(digits) + 10 - luhn_term(place, digits.len(), digits[place]) % 10;
     (0..10)
         .find(|&d| (others + luhn_term(place, digits.len(), d)).is_multiple_of(10))
         .unwrap_or(digits[place])
+}
+
+/// The digits of a text that has nothing else.
+fn digits(text: &str) -> Option<Vec<u8>> {
+    text.bytes().map(|byte| byte.is_ascii_digit().then(|| byte - b'0')).collect()
+}
+
+pub(super) fn valid(text: &str) -> bool {
+    text.len() >= 2 && digits(text).is_some_and(|digits| luhn_remainder(&digits) == 0)
+}
+
+pub(super) fn digits_for(body: &str) -> Option<String> {
+    let mut digits = digits(body).filter(|digits| !digits.is_empty())?;
+    digits.push(0);
+    Some(luhn_substitute(&digits, digits.len() - 1).to_string())
 }
 
 #[cfg(test)]
