@@ -14,7 +14,7 @@ pub const MOST_CUTS: usize = 1_000;
 /// use eddyline_runtime::onnx::blocks::blocks;
 ///
 /// let time = vec![2.0, 2.0, 3.9, 0.1, 2.0, 2.0];
-/// let cuts = [(1, 10), (2, 10), (3, 900), (4, 10), (5, 10)];
+/// let cuts = [(1, 10), (2, 20), (3, 900), (4, 10), (5, 10)];
 /// assert_eq!(blocks(&[time.clone()], &cuts, 2, 0.0), Some(vec![3]));
 /// assert_eq!(blocks(&[time], &cuts, 2, 0.1), Some(vec![4]));
 /// ```
