@@ -98,8 +98,7 @@ impl<T: Data> Desk<T> {
 
     /// The questions that wait for an answer, oldest first.
     pub fn questions(&self) -> Vec<OpenQuestion<T>> {
-        let state = self.0.state.lock();
-        state.open.iter().filter(|(_, open)| open.answer.is_none()).map(|(n, open)| open.view(*n)).collect()
+        self.0.state.lock().waiting(0).map(|(number, open)| open.view(number)).collect()
     }
 
     /// The next question that this has not given out yet; `None` when the run is over.
@@ -135,12 +134,10 @@ impl<T: Data> Desk<T> {
             changed.as_mut().enable();
             {
                 let mut state = self.0.state.lock();
-                let unseen = state.unseen;
-                let mut open = state.open.range(unseen..);
-                if let Some((&number, first)) = open.find(|(_, open)| open.answer.is_none()) {
-                    let view = first.view(number);
-                    state.unseen = number + 1;
-                    return Some(view);
+                let next = state.waiting(state.unseen).next().map(|(number, open)| open.view(number));
+                if let Some(next) = next {
+                    state.unseen = next.number + 1;
+                    return Some(next);
                 }
                 if state.over {
                     return None;
@@ -156,13 +153,25 @@ impl<T: Data> Desk<T> {
     /// The question no longer waits: it was answered, its time is over, or its record was withdrawn.
     pub fn answer(&self, number: u64, answer: Answer<T>) -> Result<(), AnswerError> {
         let mut state = self.0.state.lock();
-        let open = state.open.get_mut(&number).filter(|open| open.answer.is_none());
-        open.ok_or(AnswerError::NotOpen(number))?.answer = Some(answer);
+        state.waiting_mut(number).ok_or(AnswerError::NotOpen(number))?.answer = Some(answer);
         state.given.push(number);
         if let Some(waker) = &state.waker {
             waker.wake();
         }
         Ok(())
+    }
+}
+
+impl<T> State<T> {
+    /// The questions from this number on that wait for an answer; none once the run is over.
+    fn waiting(&self, from: u64) -> impl Iterator<Item = (u64, &Open<T>)> {
+        let waits = |(_, open): &(&u64, &Open<T>)| !self.over && open.answer.is_none();
+        self.open.range(from..).filter(waits).map(|(number, open)| (*number, open))
+    }
+
+    fn waiting_mut(&mut self, number: u64) -> Option<&mut Open<T>> {
+        let over = self.over;
+        self.open.get_mut(&number).filter(|open| !over && open.answer.is_none())
     }
 }
 
@@ -220,11 +229,8 @@ impl<T: Data> Desk<T> {
     /// Nobody has answered in time. Says whether nobody had.
     pub(crate) fn expire(&self, number: u64) -> bool {
         let mut state = self.0.state.lock();
-        let open = state.open.get_mut(&number).filter(|open| open.answer.is_none());
-        open.is_some_and(|open| {
-            open.answer = Some(open.question.otherwise.clone());
-            true
-        })
+        let open = state.waiting_mut(number);
+        open.map(|open| open.answer = Some(open.question.otherwise.clone())).is_some()
     }
 
     /// Takes a question away that is answered.
@@ -261,8 +267,7 @@ enum Given<T> {
 impl<T: Data> Questions for Desk<T> {
     fn open(&self, most: usize) -> Vec<QuestionView> {
         let state = self.0.state.lock();
-        let waiting = state.open.iter().filter(|(_, open)| open.answer.is_none()).take(most);
-        let view = |(&number, open): (&u64, &Open<T>)| QuestionView {
+        let view = |(number, open): (u64, &Open<T>)| QuestionView {
             node: self.0.node,
             number,
             text: open.question.text.clone(),
@@ -272,7 +277,7 @@ impl<T: Data> Questions for Desk<T> {
             until_us: u64::try_from(open.asked.saturating_add(open.question.within).as_micros())
                 .unwrap_or(u64::MAX),
         };
-        waiting.map(view).collect()
+        state.waiting(0).take(most).map(view).collect()
     }
 
     fn answer(&self, number: u64, answer: serde_json::Value) -> Result<(), AnswerError> {

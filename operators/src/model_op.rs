@@ -292,7 +292,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
                     Err(error) => failure = Some((fault_kind(&error), error.message)),
                 }
             }
-            let value_made = match failure {
+            let result = match failure {
                 Some((kind, why)) => Err((kind, why)),
                 None => match guard::call(|| after(value, tensors)) {
                     Ok(Ok(made)) => Ok(made),
@@ -302,8 +302,8 @@ impl<I: Data, O: Data> ModelOp<I, O> {
                     }
                 },
             };
-            match value_made {
-                Ok(value_made) => made.push(value_made, tag),
+            match result {
+                Ok(value) => made.push(value, tag),
                 Err((kind, why)) => {
                     cx.count_model(|model| model.failed += 1);
                     out.fail(&tag, kind, &why, value, cx);

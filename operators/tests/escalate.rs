@@ -249,6 +249,8 @@ async fn a_run_that_stops_has_its_questions_in_flight() {
     assert!(report.is_balanced(), "{report}");
     assert_eq!((report.roots().created, report.roots().in_flight), (3, 3));
     assert!(clerks.next().await.is_none());
+    assert!(clerks.questions().is_empty() && run.questions(3).is_empty());
+    assert_eq!(clerks.answer(0, Answer::Pass), Err(AnswerError::NotOpen(0)));
 }
 
 #[tokio::test]
