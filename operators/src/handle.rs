@@ -10,14 +10,14 @@ use eddyline_runtime::{
     linear::Makes,
     operator::{Cx, Operator},
     ports::{Inlet, Outlet},
-    record::{FeedbackId, Spent, Tag},
+    record::{FeedbackId, Spent, Tag, Trail},
     view::{Role, VerdictCounts},
 };
 
 use crate::{
     feedback::Feedback,
     flat_map::put_many,
-    judged::{Judging, Said, judge_rows},
+    judged::{Judging, judge_rows},
     onward::{Elsewhere, Onward, onward},
     stream::{Stream, WayBack, named_spec},
 };
@@ -55,7 +55,7 @@ impl<T: Data> Stream<T> {
         let input = self.lead_to(node);
         let (stream, ways) = onward(&graph, node);
         graph.build_with(node, move |_| {
-            let op = Handle { handler, said: Said::default() };
+            let op = Handle { handler, flags: Vec::new(), types: Default::default() };
             (op, input.inlet(), ways.open())
         });
         stream
@@ -98,7 +98,8 @@ impl<T: Data> Stream<T> {
         let retry = graph.lead_back(node, place, "retry", &to, what, advice);
         let (id, limit) = (again.id, again.rounds.limit());
         graph.build_with(node, move |_| {
-            let op = HandleOrRetry { handler, feedback: id, limit, said: Said::default() };
+            let op =
+                HandleOrRetry { handler, feedback: id, limit, flags: Vec::new(), types: Default::default() };
             (op, input.inlet(), (ways.open(), retry.outlet()))
         });
         stream
@@ -107,7 +108,9 @@ impl<T: Data> Stream<T> {
 
 struct Handle<T, H> {
     handler: H,
-    said: Said<T, NoLoop>,
+    /// Memory for judging.
+    flags: Vec<bool>,
+    types: std::marker::PhantomData<fn(T)>,
 }
 
 impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
@@ -116,9 +119,11 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
 
     fn process(&mut self, batch: Batch<T>, out: &mut Onward<T>, cx: &mut Cx<'_>) {
         let mut elsewhere = Elsewhere::default();
-        let judge = |value: &T, tag: &Tag| self.handler.judge(value, &Seen::after(tag.rounds(), 0));
+        let judge = |value: &T, trail: Option<&Trail>| {
+            self.handler.judge(value, &Seen::after(trail.map_or(0, Trail::rounds), 0))
+        };
         let (on, counts) =
-            judge_rows(batch, &mut self.said, cx, judge, |value, tag, verdict, judging, cx| {
+            judge_rows(batch, &mut self.flags, cx, judge, |value, tag, verdict, judging, cx| {
                 match obey(value, tag, verdict, judging, &mut elsewhere, out, cx) {
                     None => {}
                     Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => {
@@ -137,7 +142,9 @@ struct HandleOrRetry<T, U, H> {
     handler: H,
     feedback: FeedbackId,
     limit: u32,
-    said: Said<T, U>,
+    /// Memory for judging.
+    flags: Vec<bool>,
+    types: std::marker::PhantomData<fn(T) -> U>,
 }
 
 impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U, H> {
@@ -146,15 +153,16 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
 
     fn process(&mut self, batch: Batch<T>, (out, retry): &mut Self::Out, cx: &mut Cx<'_>) {
         let mut elsewhere = Elsewhere::default();
-        let mut back = Batch::with_capacity(batch.len().min(128));
+        let mut back = Batch::default();
+        let expected = batch.len().min(128);
         let mut spent = Spent::at(self.feedback);
-        let judge = |value: &T, tag: &Tag| {
-            let rounds = tag.rounds_at(self.feedback);
+        let judge = |value: &T, trail: Option<&Trail>| {
+            let rounds = trail.map_or(0, |trail| trail.rounds_at(self.feedback));
             self.handler.judge(value, &Seen::after(rounds, self.limit.saturating_sub(rounds)))
         };
         let (on, counts) = judge_rows(
             batch,
-            &mut self.said,
+            &mut self.flags,
             cx,
             judge,
             |value, tag, verdict, Judging { on, counts }, cx| {
@@ -176,6 +184,9 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
                 if tag.rounds_at(self.feedback) < self.limit {
                     counts.retried += 1;
                     spent.spend(&mut tag);
+                    if back.is_empty() {
+                        back = Batch::with_capacity(expected);
+                    }
                     back.push(again, tag);
                 } else {
                     counts.rejected += 1;

@@ -1,21 +1,19 @@
-//! Judging a batch: most records go on as they are, so only those of which more is said are taken out of their places.
+//! Judging a batch where it lies: most records go on as they are, so only those of which more is said are taken out.
+
+use std::{cell::Cell, panic};
 
 use eddyline_handlers::Verdict;
-use eddyline_runtime::{Data, batch::Batch, guard, operator::Cx, record::Tag, view::VerdictCounts};
+use eddyline_runtime::{
+    Data,
+    batch::Batch,
+    guard,
+    in_place::Sieve,
+    operator::Cx,
+    record::{Tag, Trail},
+    view::VerdictCounts,
+};
 
 use crate::rows;
-
-/// What was said of a batch's rows; its memory is used for the next batch too.
-pub(crate) struct Said<T, R> {
-    said: Vec<(usize, Verdict<T, R>)>,
-    flags: Vec<bool>,
-}
-
-impl<T, R> Default for Said<T, R> {
-    fn default() -> Self {
-        Self { said: Vec::new(), flags: Vec::new() }
-    }
-}
 
 /// What the rest of a batch's records come to.
 pub(crate) struct Judging<'b, T> {
@@ -25,59 +23,77 @@ pub(crate) struct Judging<'b, T> {
 }
 
 /// Asks `judge` about every row and has `obey` do what it says of those that do not simply go on, in order. Gives what goes on.
-/// A row on which `judge` panicked ends as a fault.
+/// A row on which `judge` panicked ends as a fault. `flags` is memory that is used for the next batch too.
 pub(crate) fn judge_rows<T: Data, R>(
     batch: Batch<T>,
-    Said { said, flags }: &mut Said<T, R>,
+    flags: &mut Vec<bool>,
     cx: &mut Cx<'_>,
-    mut judge: impl FnMut(&T, &Tag) -> Verdict<T, R>,
+    mut judge: impl FnMut(&T, Option<&Trail>) -> Verdict<T, R>,
     mut obey: impl FnMut(T, Tag, Verdict<T, R>, Judging<'_, T>, &mut Cx<'_>),
 ) -> (Batch<T>, VerdictCounts) {
     let mut counts = VerdictCounts::default();
-    let (mut values, tags) = batch.into_parts();
-    let panics = guard::each(0..values.len(), |row| match judge(&values[row], &tags.get(row)) {
-        Verdict::Pass => counts.passed += 1,
-        Verdict::Replace(value) => {
-            counts.replaced += 1;
-            values[row] = value;
-        }
-        Verdict::Abstain => counts.abstained += 1,
-        verdict => said.push((row, verdict)),
-    });
-    counts.judged = counts.passed + counts.replaced + counts.abstained;
-    let batch = Batch::from_parts(values, tags);
-    if said.is_empty() && panics.is_empty() {
-        return (batch, counts);
-    }
-
+    let (values, mut tags) = batch.into_parts();
+    let rows = values.len();
+    let mut sieve = Sieve::new(values);
     flags.clear();
-    flags.resize(batch.len(), true);
-    said.iter()
-        .map(|(row, _)| *row)
-        .chain(panics.iter().map(|(row, _)| *row))
-        .for_each(|row| flags[row] = false);
-    let splits = said.iter().any(|(_, verdict)| matches!(verdict, Verdict::Split(_)));
-    let (mut said, mut panics) = (said.drain(..).peekable(), panics.into_iter().peekable());
-    let mut on = Batch::with_capacity(if splits { batch.len() } else { 0 });
-    let mut leave = |row: usize, value: T, tag: Tag, on: &mut Batch<T>, cx: &mut Cx<'_>| {
-        if let Some((_, verdict)) = said.next_if(|(at, _)| *at == row) {
-            obey(value, tag, verdict, Judging { on, counts: &mut counts }, cx);
-        } else if let Some((_, panicked)) = panics.next_if(|(at, _)| *at == row) {
-            rows::fault_of_panic(cx, &tag, &panicked, Some(&value));
-        }
-    };
-    if splits {
-        // Several take the place of one, between the others.
-        for (row, (value, tag)) in batch.into_rows().enumerate() {
-            if flags[row] { on.push(value, tag) } else { leave(row, value, tag, &mut on, cx) }
-        }
-    } else {
-        let (stay, rest) = batch.partition(flags);
-        on = stay;
-        let places = flags.iter().enumerate().filter(|(_, stays)| !**stays).map(|(row, _)| row);
-        for (row, (value, tag)) in places.zip(rest.into_rows()) {
-            leave(row, value, tag, &mut on, cx);
+    flags.resize(rows, true);
+    // What takes the place of a row, and how many rows go on before it.
+    let (mut instead, mut part) = (Vec::new(), Batch::default());
+    let obeying = Cell::new(false);
+    loop {
+        let judged = guard::call(|| {
+            while let Some((row, value)) = sieve.current() {
+                match judge(value, tags.trail(row)) {
+                    Verdict::Pass => counts.passed += 1,
+                    Verdict::Replace(new) => {
+                        counts.replaced += 1;
+                        *value = new;
+                    }
+                    Verdict::Abstain => counts.abstained += 1,
+                    verdict => {
+                        flags[row] = false;
+                        obeying.set(true);
+                        let judging = Judging { on: &mut part, counts: &mut counts };
+                        obey(sieve.take(), tags.take(row), verdict, judging, cx);
+                        obeying.set(false);
+                        if !part.is_empty() {
+                            instead.push((sieve.kept(), std::mem::take(&mut part)));
+                        }
+                        continue;
+                    }
+                }
+                sieve.keep();
+            }
+        });
+        match judged {
+            Ok(()) => break,
+            // Not the author's code.
+            Err(panicked) if obeying.get() => panic::resume_unwind(Box::new(panicked.0)),
+            Err(panicked) => {
+                let row = sieve.row();
+                flags[row] = false;
+                let tag = tags.take(row);
+                rows::fault_of_panic(cx, &tag, &panicked, Some(&sieve.take()));
+            }
         }
     }
-    (on, counts)
+    counts.judged += sieve.kept() as u64;
+    let values = sieve.finish();
+    if values.len() < rows {
+        tags.retain(flags);
+    }
+    let on = Batch::from_parts(values, tags);
+    if instead.is_empty() {
+        return (on, counts);
+    }
+    let mut all = Batch::with_capacity(rows);
+    let mut instead = instead.into_iter().peekable();
+    for (row, (value, tag)) in on.into_rows().enumerate() {
+        while let Some((_, part)) = instead.next_if(|(before, _)| *before == row) {
+            all.append(part);
+        }
+        all.push(value, tag);
+    }
+    instead.for_each(|(_, part)| all.append(part));
+    (all, counts)
 }

@@ -18,6 +18,7 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, Supervision
 
 use crate::{
     clock::Moment,
+    helm::{Helm, Left},
     node::{AnyNode, Stepped},
     operator::NodeCore,
     shared::Shared,
@@ -42,6 +43,7 @@ struct Health {
     /// Within a step. Where it still says so after the actor's death, the step died with its batch.
     stepping: AtomicBool,
     restarts: AtomicU64,
+    ended: AtomicBool,
 }
 
 impl NodeSlot {
@@ -74,6 +76,16 @@ impl NodeSlot {
         self.node.lock().stop();
     }
 
+    /// Whether it is within a step; after a panic, whether it died in one.
+    pub fn is_stepping(&self) -> bool {
+        self.health.stepping.load(Ordering::Relaxed)
+    }
+
+    /// Its last step is over. Says `false` where somebody has said so before.
+    pub fn end(&self) -> bool {
+        !self.health.ended.swap(true, Ordering::Relaxed)
+    }
+
     /// Whether it has been asked to take no input, and still could.
     pub fn is_paused(&self) -> bool {
         let stats = &self.core.stats;
@@ -81,69 +93,46 @@ impl NodeSlot {
     }
 }
 
-pub(crate) struct TeamState {
-    team: Team,
-    shared: Arc<Shared>,
-    supervisor: ActorRef<Alone>,
-}
-
 /// After so many turns an actor lets others have its thread.
 const TURNS: usize = 64;
 
 impl Actor for TeamActor {
     type Msg = Work;
-    type State = TeamState;
-    type Arguments = (Team, Arc<Shared>, ActorRef<Alone>);
+    type State = Arc<Helm>;
+    type Arguments = Arc<Helm>;
 
     async fn pre_start(
         &self,
         _myself: ActorRef<Work>,
-        (team, shared, supervisor): Self::Arguments,
-    ) -> Result<TeamState, ActorProcessingErr> {
-        team.begin();
-        Ok(TeamState { team, shared, supervisor })
+        helm: Arc<Helm>,
+    ) -> Result<Arc<Helm>, ActorProcessingErr> {
+        helm.begin();
+        Ok(helm)
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Work>,
         _work: Work,
-        state: &mut TeamState,
+        helm: &mut Arc<Helm>,
     ) -> Result<(), ActorProcessingErr> {
-        let TeamState { team, shared, supervisor } = state;
-        let mut turns = 0;
-        loop {
-            if shared.is_stopped() {
-                team.stop();
-                myself.stop(None);
-                return Ok(());
-            }
-            let turn = team.turn(shared);
-            for slot in team.take_slow() {
-                supervisor.cast(Alone(slot))?;
-            }
-            for (waker, at) in turn.timers {
-                let shared = Arc::clone(shared);
-                shared.timers.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move {
-                    shared.clock.sleep_until(at).await;
-                    waker.wake();
-                    shared.timers.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-            if team.is_done() {
-                myself.stop(None);
-                return Ok(());
-            }
-            if !turn.more && !team.rest() {
-                return Ok(());
-            }
-            turns += 1;
-            if turn.later || turns % TURNS == 0 {
-                // Whoever a step woke is next on this thread, and no other thread can take it from here.
-                step_back().await;
+        for turns in 1.. {
+            match helm.turn() {
+                Left::Resting => break,
+                Left::Over => {
+                    myself.stop(None);
+                    break;
+                }
+                Left::More { .. } if helm.hand_over() => break,
+                Left::More { later } => {
+                    if later || turns % TURNS == 0 {
+                        // Whoever a step woke is next on this thread, and no other thread can take it from here.
+                        step_back().await;
+                    }
+                }
             }
         }
+        Ok(())
     }
 }
 
@@ -174,7 +163,7 @@ pub(crate) struct Crew {
 }
 
 /// A node that is to have an actor of its own.
-pub(crate) struct Alone(NodeSlot);
+pub(crate) struct Alone(pub NodeSlot);
 
 /// An actor that dies so often will die for ever.
 const MOST_RESTARTS: u64 = 100;
@@ -237,11 +226,11 @@ impl Crew {
     /// Starts an actor that steps these nodes.
     async fn add(&mut self, slots: Vec<NodeSlot>, supervisor: &ActorRef<Alone>) -> Result<(), SpawnErr> {
         let team = Team::new(slots.clone());
-        let waker = Arc::clone(team.waker());
-        let args = (team, Arc::clone(&self.shared), supervisor.clone());
-        let (actor, _) = Actor::spawn_linked(None, TeamActor, args, supervisor.get_cell()).await?;
+        let helm = Helm::new(team, Arc::clone(&self.shared), supervisor.clone());
+        let (waker, weak) = (Arc::clone(helm.waker()), Arc::downgrade(&helm));
+        let (actor, _) = Actor::spawn_linked(None, TeamActor, helm, supervisor.get_cell()).await?;
         self.teams.insert(actor.get_id(), slots);
-        waker.attach(actor);
+        waker.attach(actor, weak);
         Ok(())
     }
 
@@ -260,7 +249,7 @@ impl Crew {
         slots.retain(|slot| !slot.core.stats.done.load(Ordering::Relaxed));
         for slot in &slots {
             // Our own fault, never the author's: her code runs under a guard.
-            let whole = !slot.health.stepping.load(Ordering::Relaxed);
+            let whole = !slot.is_stepping();
             if !whole || slot.health.restarts.fetch_add(1, Ordering::Relaxed) >= MOST_RESTARTS {
                 return Err(format!("`{}`: {why}", slot.core.name));
             }

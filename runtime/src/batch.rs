@@ -184,6 +184,17 @@ impl Tags {
         Tag { id: self.ids[i], trail: self.trails.get(i).cloned().flatten() }
     }
 
+    /// What row `i` carries along.
+    #[inline]
+    pub fn trail(&self, i: usize) -> Option<&Trail> {
+        self.trails.get(i).and_then(Option::as_deref)
+    }
+
+    /// The identity of row `i`, which must not be kept.
+    pub fn take(&mut self, i: usize) -> Tag {
+        Tag { id: self.ids[i], trail: self.trails.get_mut(i).and_then(Option::take) }
+    }
+
     /// Keeps the rows whose flag is set.
     pub fn retain(&mut self, flags: &[bool]) {
         debug_assert_eq!(flags.len(), self.len());

@@ -2,13 +2,19 @@
 //!
 //! An iterator runs on a thread of its own, an async stream in a task of its own; both put what they get into a bounded
 //! buffer and wake the actor, which takes all that is there. When the actor is hungry every record is handed over at once;
-//! when it is busy they gather.
+//! when it is busy they gather. An iterator's thread steps the graph itself where nobody else does and waking another would cost
+//! more than it gains.
 
 use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::{clock::Clock, schedule::Schedule, waker::Waker};
+use crate::{
+    clock::Clock,
+    helm::{Guest, Helm},
+    schedule::Schedule,
+    waker::Waker,
+};
 
 /// Something that could not be read: a row that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +73,6 @@ impl<T> Fed<T> {
 }
 
 /// The buffer between what brings records and the source's actor.
-#[derive(Debug)]
 pub struct Feed<T> {
     state: Mutex<State<T>>,
     room: Condvar,
@@ -79,7 +84,6 @@ pub struct Feed<T> {
     waker: Arc<Waker>,
 }
 
-#[derive(Debug)]
 struct State<T> {
     /// As they were handed over, so that what is quick is copied no more.
     chunks: VecDeque<Fed<T>>,
@@ -88,6 +92,8 @@ struct State<T> {
     len: usize,
     /// The other end waits for room.
     wanted: bool,
+    /// The other end is to step the team that takes the records, rather than to wait.
+    helm: Option<Arc<Helm>>,
     /// The other end will bring no more.
     ended: bool,
     /// The actor wants no more.
@@ -104,6 +110,12 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const SMALL: usize = 64;
 /// A chunk that took longer than this was too large.
 const QUICK: Duration = Duration::from_micros(20);
+/// A chunk holds at most so much of what came without a pause: nothing says that there is none before the next record.
+const OF_WHAT_CAME: usize = 8;
+/// Who needs less for a record gains little from another thread that works meanwhile…
+const CHEAP: Duration = Duration::from_nanos(100);
+/// …and who needs more loses little by being that thread, and would let the record wait until another is awake.
+const SELDOM: Duration = Duration::from_micros(10);
 
 impl<T> State<T> {
     fn put(&mut self, some: Fed<T>) {
@@ -141,6 +153,7 @@ impl<T: Send + 'static> Feed<T> {
                 values: 0,
                 len: 0,
                 wanted: false,
+                helm: None,
                 ended: false,
                 closed: false,
             }),
@@ -169,7 +182,7 @@ impl<T: Send + 'static> Feed<T> {
         let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || {
             let mut some = Fed::default();
             if let Err(panicked) = crate::guard::call(|| other.pump(make(), &clock, &mut some)) {
-                other.put(some);
+                other.put(some, false);
                 other.fail(format!("the source panicked: {}", panicked.0));
             }
             other.end();
@@ -181,18 +194,18 @@ impl<T: Send + 'static> Feed<T> {
         feed
     }
 
-    fn fail(&self, reason: String) {
+    fn fail(self: &Arc<Self>, reason: String) {
         let mut one = Fed::default();
         one.push(Err(Unreadable { place: String::new(), reason, raw: None }));
-        self.put(one);
+        self.put(one, false);
     }
 
-    /// Hands over what the iterator gives: one record at a time while it is slow or the actor has nothing else to do, since what
-    /// it gave should be on its way while it works on the next, and in growing chunks while it is quick and promises more.
+    /// Hands over what the iterator gives: one record at a time while it is slow, since what it gave should be on its way while it
+    /// works on the next, and in growing chunks while it is quick and promises more.
     ///
     /// What it gave before it panicked is left in `some`.
-    fn pump(&self, mut records: impl Iterator<Item = Read<T>>, clock: &Clock, some: &mut Fed<T>) {
-        let mut chunk = 1;
+    fn pump(self: &Arc<Self>, mut records: impl Iterator<Item = Read<T>>, clock: &Clock, some: &mut Fed<T>) {
+        let (mut chunk, mut without_pause) = (1, 0);
         let most = (CHUNK_BYTES / size_of::<T>().max(1)).clamp(1, CHUNK);
         loop {
             let begun = clock.now();
@@ -202,27 +215,56 @@ impl<T: Send + 'static> Feed<T> {
                 let Some(read) = records.next() else { break };
                 some.push(read);
             }
-            let quick = clock.now() - begun < QUICK;
-            if some.len() == 0 {
+            let count = some.len();
+            if count == 0 {
                 return;
             }
-            let Some(waiting) = self.put(std::mem::take(some)) else { return };
-            // As many as wait already: none of these is in a hurry.
-            chunk = if quick { waiting.min(chunk * 2).clamp(1, most) } else { 1 };
+            let took = clock.now() - begun;
+            let each = took / count as u32;
+            let Some(waiting) = self.put(std::mem::take(some), !(CHEAP..SELDOM).contains(&each)) else {
+                return;
+            };
+            if took < QUICK {
+                without_pause += count;
+                // As many as wait already: none of these is in a hurry.
+                chunk = waiting.max(without_pause / OF_WHAT_CAME).min(chunk * 2).clamp(1, most);
+            } else {
+                (chunk, without_pause) = (1, 0);
+            }
         }
     }
 
-    /// Hands records over; waits for room. Says how many wait now, and nothing where no more are wanted.
-    fn put(&self, some: Fed<T>) -> Option<usize> {
+    /// Hands records over; waits for room. Says how many wait now, and nothing where no more are wanted. Where the thread may step
+    /// the team it does so if nobody else is at it, and in place of waiting.
+    fn put(self: &Arc<Self>, some: Fed<T>, may_step: bool) -> Option<usize> {
         let mut state = self.state.lock();
+        let mut offers = may_step && !self.patient;
         while state.len >= CAPACITY && !state.closed {
             state.wanted = true;
-            self.room.wait(&mut state);
+            if let Some(helm) = state.helm.take() {
+                MutexGuard::unlocked(&mut state, || self.step(&helm));
+            } else if std::mem::take(&mut offers) {
+                let guest = Arc::clone(self) as Arc<dyn Guest>;
+                MutexGuard::unlocked(&mut state, || self.waker.offer(guest));
+            } else {
+                self.room.wait(&mut state);
+            }
         }
-        self.file(state, some)
+        let helm = state.helm.take();
+        let waiting = self.file(state, some, may_step && helm.is_none());
+        if let Some(helm) = helm {
+            self.step(&helm);
+        }
+        waiting
     }
 
-    fn file(&self, mut state: parking_lot::MutexGuard<'_, State<T>>, some: Fed<T>) -> Option<usize> {
+    /// Steps the team, of which this thread is at the helm.
+    fn step(&self, helm: &Arc<Helm>) {
+        self.waker.mark();
+        helm.step_as_guest();
+    }
+
+    fn file(&self, mut state: MutexGuard<'_, State<T>>, some: Fed<T>, may_step: bool) -> Option<usize> {
         if state.closed {
             return None;
         }
@@ -230,10 +272,16 @@ impl<T: Send + 'static> Feed<T> {
         state.put(some);
         let waiting = state.len;
         drop(state);
-        if self.patient {
-            self.filled.notify_one();
-        } else if was_empty {
-            self.waker.wake();
+        match () {
+            () if self.patient => {
+                self.filled.notify_one();
+            }
+            () if was_empty && may_step => {
+                self.waker.wake_here();
+                return Some(0);
+            }
+            () if was_empty => self.waker.wake(),
+            () => {}
         }
         Some(waiting)
     }
@@ -252,7 +300,7 @@ impl<T: Send + 'static> Feed<T> {
                 if state.closed || state.len < CAPACITY {
                     let mut one = Fed::default();
                     one.push(read);
-                    return self.file(state, one).is_some();
+                    return self.file(state, one, false).is_some();
                 }
             }
             room.await;
@@ -315,6 +363,19 @@ impl<T: Send + 'static> Feed<T> {
     pub fn is_open(&self) -> bool {
         let state = self.state.lock();
         !state.closed && (!state.ended || state.len > 0)
+    }
+}
+
+impl<T: Send + 'static> Guest for Feed<T> {
+    fn take_over(&self, helm: &Arc<Helm>) -> bool {
+        let mut state = self.state.lock();
+        if !std::mem::take(&mut state.wanted) {
+            return false;
+        }
+        state.helm = Some(Arc::clone(helm));
+        drop(state);
+        self.room.notify_one();
+        true
     }
 }
 

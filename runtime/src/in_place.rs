@@ -46,6 +46,51 @@ pub fn retain_each<T>(
     (flags, panics)
 }
 
+/// A column that is looked at value by value: each stays, or is taken out.
+pub struct Sieve<T>(HalfMapped<T, T>);
+
+impl<T> Sieve<T> {
+    /// Of these values.
+    pub fn new(values: Vec<T>) -> Self {
+        Self(HalfMapped::new(values))
+    }
+
+    /// The value that is looked at, until it is kept or taken, and which one it is; none when all have been.
+    #[inline(always)]
+    pub fn current(&mut self) -> Option<(usize, &mut T)> {
+        let row = self.0.read;
+        // SAFETY: it is one of the old values.
+        (row < self.0.len).then(|| (row, unsafe { &mut *self.0.values.add(row) }))
+    }
+
+    /// Which value is looked at.
+    pub fn row(&self) -> usize {
+        self.0.read
+    }
+
+    /// How many have been kept.
+    pub fn kept(&self) -> usize {
+        self.0.written
+    }
+
+    /// It stays.
+    #[inline(always)]
+    pub fn keep(&mut self) {
+        self.0.keep_next();
+    }
+
+    /// It is taken out. There must be one that is looked at.
+    #[inline(always)]
+    pub fn take(&mut self) -> T {
+        self.0.take_next()
+    }
+
+    /// What stays, when all have been looked at; what has not been is dropped.
+    pub fn finish(self) -> Vec<T> {
+        self.0.finish()
+    }
+}
+
 /// A column of which the first values are new, the last old, and those between are nobody's.
 struct HalfMapped<T, U> {
     values: *mut T,
@@ -129,15 +174,21 @@ impl<T> HalfMapped<T, T> {
                 drop(self.take_next());
                 continue;
             }
-            // SAFETY: the old value is not read again, and `written <= read`: its new place is its own, or nobody's.
-            unsafe {
-                if self.written < self.read {
-                    self.values.add(self.read).copy_to_nonoverlapping(self.values.add(self.written), 1);
-                }
-            }
-            self.read += 1;
-            self.written += 1;
+            self.keep_next();
         }
+    }
+
+    #[inline(always)]
+    fn keep_next(&mut self) {
+        assert!(self.read < self.len, "there is no other value");
+        // SAFETY: the old value is not read again, and `written <= read`: its new place is its own, or nobody's.
+        unsafe {
+            if self.written < self.read {
+                self.values.add(self.read).copy_to_nonoverlapping(self.values.add(self.written), 1);
+            }
+        }
+        self.read += 1;
+        self.written += 1;
     }
 }
 
@@ -181,6 +232,25 @@ mod tests {
         assert_eq!(Arc::strong_count(&kept), 6);
         drop((values, panics));
         assert_eq!(Arc::strong_count(&kept), 1);
+    }
+
+    #[test]
+    fn a_sieve_keeps_or_gives_each_value_once() {
+        let one = Arc::new(());
+        let values: Vec<(usize, Arc<()>)> = (0..7).map(|n| (n, Arc::clone(&one))).collect();
+        let mut sieve = Sieve::new(values);
+        let mut taken = Vec::new();
+        while let Some((_, (n, _))) = sieve.current() {
+            *n += 10;
+            match *n % 3 {
+                0 => taken.push((sieve.row(), sieve.kept(), sieve.take().0)),
+                _ if *n == 16 => break,
+                _ => sieve.keep(),
+            }
+        }
+        assert_eq!(taken, [(2, 2, 12), (5, 4, 15)]);
+        assert_eq!(sieve.finish().iter().map(|(n, _)| *n).collect::<Vec<_>>(), [10, 11, 13, 14]);
+        assert_eq!(Arc::strong_count(&one), 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | what travels | [`data`], [`record`], [`batch`] |
 //! | the graph while it is written | [`graph`], [`ports`] |
-//! | how it moves | [`operator`] (a step), `team` (who steps whom), [`edge`] (credit), [`loops`] (permits), [`scope`] (scatter and gather) |
+//! | how it moves | [`operator`] (a step), `team` and `helm` (who steps whom), [`edge`] (credit), [`loops`] (permits), [`scope`] (scatter and gather) |
 //! | what may still come | [`epochs`] (completion, order), [`times`] (event time) |
 //! | how records change | [`origin`] (versions, withdrawals, finality), [`linear`] (where none are needed), [`at_rest`] (rows that are told) |
 //! | how records end | [`fate`], [`fault`], [`guard`] |
@@ -35,6 +35,7 @@ pub mod fault;
 pub mod feed;
 pub mod graph;
 pub mod guard;
+mod helm;
 pub mod image;
 pub mod in_place;
 #[cfg(test)]

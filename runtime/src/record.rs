@@ -111,6 +111,11 @@ impl Trail {
         }
     }
 
+    /// All rounds spent, over all feedback points.
+    pub fn rounds(&self) -> u32 {
+        self.rounds.iter().map(|(_, n)| n).sum()
+    }
+
     /// Rounds spent at `feedback`.
     pub fn rounds_at(&self, feedback: FeedbackId) -> u32 {
         self.rounds.iter().find(|(id, _)| *id == feedback).map_or(0, |(_, n)| *n)
@@ -157,7 +162,7 @@ impl Tag {
 
     /// All rounds spent, over all feedback points.
     pub fn rounds(&self) -> u32 {
-        self.trail.as_ref().map_or(0, |t| t.rounds.iter().map(|(_, n)| n).sum())
+        self.trail.as_ref().map_or(0, |t| t.rounds())
     }
 
     /// The trail, to be changed; a shared one is copied first.

@@ -95,6 +95,12 @@ impl Team {
         self.members.extract_if(.., |member| member.slow >= TOO_MANY).map(|member| member.slot).collect()
     }
 
+    /// The member whose step has just died.
+    pub fn dying(&self) -> Option<String> {
+        let member = self.members.iter().find(|member| member.slot.is_stepping())?;
+        Some(member.slot.core.name.to_string())
+    }
+
     /// Lets go of what is outside of the graph: the run is over.
     pub fn stop(&self) {
         self.members.iter().for_each(|member| member.slot.stop());
@@ -130,7 +136,10 @@ impl Member {
                 }
             }
             Next::Done => {
-                shared.node_done();
+                // After its actor's death another team may have seen it too.
+                if self.slot.end() {
+                    shared.node_done();
+                }
                 return true;
             }
         }

@@ -1,14 +1,17 @@
 //! How an actor learns that there is something to do.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
 use parking_lot::RwLock;
 use ractor::ActorRef;
 use tokio::sync::Notify;
 
-use crate::sync::AtomicBool;
 #[cfg(test)]
 use crate::sync::Mailbox;
+use crate::{
+    helm::{Guest, Helm},
+    sync::AtomicBool,
+};
 
 /// The one message of a node's actor: look for work.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +28,8 @@ pub struct Waker {
 /// Who is told.
 #[derive(Debug)]
 enum Target {
-    Actor(ActorRef<Work>),
+    /// Of a team; gone with its actor.
+    Actor(ActorRef<Work>, Weak<Helm>),
     /// Whoever steps this one beside others.
     Team(Arc<Waker>),
     Task(Arc<Notify>),
@@ -41,12 +45,16 @@ impl Waker {
 
     /// Makes the actor look for work.
     pub fn wake(&self) {
-        if self.pending.swap(true, Ordering::AcqRel) {
-            return;
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            self.tell();
         }
+    }
+
+    /// Tells whoever is to step that there is something to do.
+    pub(crate) fn tell(&self) {
         let target = self.target.read();
         match &*target {
-            Some(Target::Actor(actor)) => {
+            Some(Target::Actor(actor, _)) => {
                 // An actor that has ended needs no waking; one that takes its place looks for work first of all.
                 let _ = actor.cast(Work);
             }
@@ -62,8 +70,35 @@ impl Waker {
         }
     }
 
-    pub(crate) fn attach(&self, actor: ActorRef<Work>) {
-        self.attach_to(Target::Actor(actor));
+    /// Like [`wake`](Self::wake), on a thread that can as well do the work itself if nobody is at it.
+    pub(crate) fn wake_here(&self) {
+        if self.pending.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match self.helm() {
+            Some(helm) if helm.waker().claim() => helm.step_as_guest(),
+            // Whoever is at it sees that this one is pending.
+            Some(_) => {}
+            None => self.tell(),
+        }
+    }
+
+    /// Offers a thread that waits to whoever steps.
+    pub(crate) fn offer(&self, guest: Arc<dyn Guest>) {
+        if let Some(helm) = self.helm() {
+            helm.offer(guest);
+        }
+    }
+
+    /// The helm of the team that this one is in.
+    fn helm(&self) -> Option<Arc<Helm>> {
+        let Some(Target::Team(team)) = &*self.target.read() else { return None };
+        let Some(Target::Actor(_, helm)) = &*team.target.read() else { return None };
+        helm.upgrade()
+    }
+
+    pub(crate) fn attach(&self, actor: ActorRef<Work>, helm: Weak<Helm>) {
+        self.attach_to(Target::Actor(actor, helm));
     }
 
     pub(crate) fn attach_team(&self, team: Arc<Waker>) {
@@ -89,7 +124,7 @@ impl Waker {
     #[cfg(test)]
     pub(crate) fn kill(&self) {
         match &*self.target.read() {
-            Some(Target::Actor(actor)) => actor.kill(),
+            Some(Target::Actor(actor, _)) => actor.kill(),
             Some(Target::Team(team)) => team.kill(),
             _ => {}
         }
