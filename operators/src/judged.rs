@@ -17,6 +17,9 @@ impl<T, R> Default for Said<T, R> {
     }
 }
 
+/// What is said in a [history](eddyline_runtime::lineage) of a record that got another value.
+pub(crate) const REPLACED: &str = "replaced";
+
 /// What the rest of a batch's records come to.
 pub(crate) struct Judging<'b, T> {
     /// Those that go on.
@@ -34,17 +37,23 @@ pub(crate) fn judge_rows<T: Data, R>(
     mut obey: impl FnMut(T, Tag, Verdict<T, R>, Judging<'_, T>, &mut Cx<'_>),
 ) -> (Batch<T>, VerdictCounts) {
     let mut counts = VerdictCounts::default();
+    let keeps_lineage = cx.keeps_lineage();
+    let mut replaced = Vec::new();
     let (mut values, tags) = batch.into_parts();
     let panics = guard::each(0..values.len(), |row| match judge(&values[row], &tags.get(row)) {
         Verdict::Pass => counts.passed += 1,
         Verdict::Replace(value) => {
             counts.replaced += 1;
             values[row] = value;
+            if keeps_lineage {
+                replaced.push(tags.ids()[row]);
+            }
         }
         Verdict::Abstain => counts.abstained += 1,
         verdict => said.push((row, verdict)),
     });
     counts.judged = counts.passed + counts.replaced + counts.abstained;
+    replaced.into_iter().for_each(|record| cx.note_verdict(record, REPLACED, "", 0));
     let batch = Batch::from_parts(values, tags);
     if said.is_empty() && panics.is_empty() {
         return (batch, counts);
