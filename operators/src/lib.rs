@@ -26,7 +26,7 @@
 //! | to | read |
 //! |---|---|
 //! | begin a workflow, bring records in, run it | [`Workflow`] |
-//! | work on records: `map`, `par_map`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
+//! | work on records: `map`, `par_map`, `map_async`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
 //! | ask for time: `timestamps`, `interval_join`, `group_by` over windows | [`Stream`], [`Window`] |
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
@@ -72,6 +72,7 @@ mod judged;
 mod kept;
 mod lists;
 mod map;
+mod map_async;
 mod merge;
 mod model;
 mod model_op;
