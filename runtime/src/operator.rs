@@ -491,7 +491,7 @@ impl Cx<'_> {
             at: self.shared.clock.now(),
         };
         if let Some(notes) = &mut self.notes {
-            notes.0.push(Entry::Failed { record: tag.id, kind, reason: reason.into() });
+            notes.failed(tag.id, kind, reason);
         }
         let fault = self.shared.faults.file(fault, reason);
         self.end_filed(tag, if kind.is_a_verdict() { Fate::Rejected } else { Fate::Failed }, Some(fault));

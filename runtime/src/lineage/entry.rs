@@ -116,11 +116,14 @@ impl Entry {
 pub(crate) struct Notes(pub Vec<Entry>);
 
 impl Notes {
+    // Not a part of those who call it: where nothing is written down, these have nothing but a test to carry.
+    #[inline(never)]
     pub fn took_in<T: serde::Serialize>(&mut self, ids: &[RecordId], values: &[T]) {
         let values = values.iter().map(|value| Written::new(value, MOST_VALUE)).collect();
         self.0.push(Entry::In { ids: Ids::of(ids), values });
     }
 
+    #[inline(never)]
     pub fn forked(&mut self, record: RecordId, of: RecordId) {
         match self.0.last_mut() {
             Some(Entry::Forked(pairs)) => pairs.push((record, of)),
@@ -128,6 +131,7 @@ impl Notes {
         }
     }
 
+    #[inline(never)]
     pub fn ended(&mut self, record: RecordId, fate: Fate) {
         match self.0.last_mut() {
             Some(Entry::Ended { ids: Ids::Many(ids), fate: same }) if *same == fate => ids.push(record),
@@ -135,6 +139,17 @@ impl Notes {
         }
     }
 
+    #[inline(never)]
+    pub fn said(&mut self, record: RecordId, verdict: &'static str, why: &str, rounds: u32) {
+        self.0.push(Entry::Said { record, verdict, why: why.into(), rounds });
+    }
+
+    #[inline(never)]
+    pub fn failed(&mut self, record: RecordId, kind: FaultKind, reason: &str) {
+        self.0.push(Entry::Failed { record, kind, reason: reason.into() });
+    }
+
+    #[inline(never)]
     pub fn all_ended(&mut self, ids: &[RecordId], fate: Fate) {
         if !ids.is_empty() {
             self.0.push(Entry::Ended { ids: Ids::of(ids), fate });

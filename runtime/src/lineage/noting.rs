@@ -43,7 +43,7 @@ impl Cx<'_> {
     /// rounds the record has spent where it goes, if it was sent back. A rejection is a [`fault`](Self::fault) and known already.
     pub fn note_verdict(&mut self, record: RecordId, verdict: &'static str, why: &str, rounds: u32) {
         if let Some(notes) = &mut self.notes {
-            notes.0.push(Entry::Said { record, verdict, why: why.into(), rounds });
+            notes.said(record, verdict, why, rounds);
         }
     }
 
