@@ -1,6 +1,6 @@
 //! Sinks that do not wait: every change as it happens, with what is taken back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use eddyline_runtime::{
     Data,
@@ -12,12 +12,11 @@ use eddyline_runtime::{
     record::{RecordId, Tag, Trail},
     view::Role,
 };
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     at_rest::ByOrigin,
-    report::{Output, Sink},
+    report::{Collected, Kept, Output, Sink},
     rows,
     stream::{Stream, spec},
 };
@@ -72,16 +71,20 @@ impl<T: Data> Stream<T> {
     /// ```
     #[track_caller]
     pub fn collect_changes(self) -> Output<Change<T>> {
-        let values = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&values);
-        let sink = self.each_change("collect_changes", move |change| into.lock().push(change));
-        Output { sink, values }
+        let collected = Collected::default();
+        let into = collected.clone();
+        let sink = self.each_change("collect_changes", move |change, record| {
+            let mut collected = into.lock();
+            collected.values.push(change);
+            collected.records.push(record);
+        });
+        Output { sink, collected }
     }
 
     /// Runs `f` on every change as it happens. A panic in it is a fault of the record whose change it was.
     #[track_caller]
-    pub fn for_each_change(self, f: impl FnMut(Change<T>) + Send + 'static) -> Sink {
-        self.each_change("for_each_change", f)
+    pub fn for_each_change(self, mut f: impl FnMut(Change<T>) + Send + 'static) -> Sink {
+        self.each_change("for_each_change", move |change, _| f(change))
     }
 
     /// Keeps the latest value of each key, sorted by key: a value that is taken back gives way to the one before it.
@@ -101,14 +104,14 @@ impl<T: Data> Stream<T> {
         self,
         mut key: impl FnMut(&T) -> K + Send + 'static,
     ) -> Output<(K, T)> {
-        let values = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&values);
-        let mut standing: BTreeMap<K, BTreeMap<u64, T>> = BTreeMap::new();
-        let sink = self.each_change("collect_latest", move |change| {
+        let collected = Collected::default();
+        let into = collected.clone();
+        let mut standing: BTreeMap<K, BTreeMap<u64, (T, RecordId)>> = BTreeMap::new();
+        let sink = self.each_change("collect_latest", move |change, record| {
             let key = match change {
                 Change::Add { row, value } => {
                     let key = key(&value);
-                    standing.entry(key.clone()).or_default().insert(row, value);
+                    standing.entry(key.clone()).or_default().insert(row, (value, record));
                     key
                 }
                 Change::Remove { row, value } => {
@@ -118,22 +121,29 @@ impl<T: Data> Stream<T> {
                 }
                 Change::Final { .. } => return,
             };
-            let mut latest = into.lock();
+            let Kept { values: latest, records } = &mut *into.lock();
             let at = latest.binary_search_by(|(other, _): &(K, T)| other.cmp(&key));
             match (standing.get(&key).and_then(|rows| rows.values().next_back()), at) {
-                (Some(value), Ok(at)) => latest[at].1 = value.clone(),
-                (Some(value), Err(at)) => latest.insert(at, (key, value.clone())),
+                (Some((value, record)), Ok(at)) => {
+                    latest[at].1 = value.clone();
+                    records[at] = *record;
+                }
+                (Some((value, record)), Err(at)) => {
+                    latest.insert(at, (key, value.clone()));
+                    records.insert(at, *record);
+                }
                 (None, Ok(at)) => {
                     latest.remove(at);
+                    records.remove(at);
                 }
                 (None, Err(_)) => {}
             }
         });
-        Output { sink, values }
+        Output { sink, collected }
     }
 
     #[track_caller]
-    fn each_change(self, kind: &'static str, f: impl FnMut(Change<T>) + Send + 'static) -> Sink {
+    fn each_change(self, kind: &'static str, f: impl FnMut(Change<T>, RecordId) + Send + 'static) -> Sink {
         let graph = self.graph.clone();
         let node = graph.add(spec(kind, Role::Sink));
         let input = self.lead_to(node);
@@ -153,7 +163,7 @@ struct Changes<T, F> {
     next: u64,
 }
 
-impl<T: Data, F: FnMut(Change<T>) + Send + 'static> Changes<T, F> {
+impl<T: Data, F: FnMut(Change<T>, RecordId) + Send + 'static> Changes<T, F> {
     fn add(&mut self, value: T, tag: Tag, cx: &mut Cx<'_>) {
         // A newer version may be here before the notice that withdraws the older one.
         for row in self.by_origin.outdated_by(&tag) {
@@ -191,7 +201,7 @@ impl<T: Data, F: FnMut(Change<T>) + Send + 'static> Changes<T, F> {
 
     /// Says whether the author's code took it; if not, the record has ended as a fault.
     fn tell(&mut self, change: Change<T>, tag: &Tag, cx: &mut Cx<'_>) -> bool {
-        match eddyline_runtime::guard::call(|| (self.f)(change)) {
+        match eddyline_runtime::guard::call(|| (self.f)(change, tag.id)) {
             Ok(()) => true,
             Err(panicked) => {
                 rows::fault_of_panic::<()>(cx, tag, &panicked, None);
@@ -201,7 +211,7 @@ impl<T: Data, F: FnMut(Change<T>) + Send + 'static> Changes<T, F> {
     }
 }
 
-impl<T: Data, F: FnMut(Change<T>) + Send + 'static> Operator for Changes<T, F> {
+impl<T: Data, F: FnMut(Change<T>, RecordId) + Send + 'static> Operator for Changes<T, F> {
     type In = Inlet<T>;
     type Out = ();
 

@@ -212,7 +212,7 @@ impl<T: Data> Escalate<T> {
                     continue;
                 }
             };
-            on.push((value, tag.trail.as_deref().and_then(|trail| trail.time)));
+            on.push((value, tag.id, tag.trail.as_deref().and_then(|trail| trail.time)));
             cx.end(&tag, Fate::Escalated);
         }
         self.bring(on, out, cx);
@@ -220,15 +220,16 @@ impl<T: Data> Escalate<T> {
     }
 
     /// Brings answers in, with the times of what was asked about.
-    fn bring(&mut self, answers: Vec<(T, Option<i64>)>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
+    fn bring(&mut self, answers: Vec<(T, RecordId, Option<i64>)>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
         if answers.is_empty() {
             return;
         }
         let (ids, trail) = cx.enter(self.entered, answers.len());
         self.entered += answers.len() as u64;
         let mut on = Batch::with_capacity(answers.len());
-        for (id, (value, time)) in ids.into_iter().zip(answers) {
+        for (id, (value, asked, time)) in ids.into_iter().zip(answers) {
             let mut tag = Tag { id, trail: trail.clone() };
+            cx.note_made_of(&tag, [asked]);
             if time.is_some() {
                 tag.trail_mut().time = time;
             }

@@ -144,6 +144,7 @@ impl<T: Data> Stream<T> {
 
 /// A part that has arrived.
 struct Part<C> {
+    record: RecordId,
     family: Arc<Family>,
     place: u32,
     value: C,
@@ -311,6 +312,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
         self.waiting -= 1;
         cx.unpark(&tag);
         cx.finish_family(&family, pending.whole.as_ref());
+        cx.note_made_of(&tag, pending.parts.values().map(|part| part.record));
         for trail in all_trails(&pending.parts, &family) {
             cx.spend_rounds_of(&mut tag, &trail);
         }
@@ -339,6 +341,7 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
         let (mut tag, whole) = cx.whole(parent, family, open, pending.whole.take());
         pending.whole = Some(whole);
         pending.is_stale = false;
+        cx.note_made_of(&tag, [parent.id].into_iter().chain(pending.parts.values().map(|part| part.record)));
         for trail in &trails {
             cx.spend_rounds_of(&mut tag, trail);
         }
@@ -396,8 +399,13 @@ impl<P: Data, C: Data, U: Data, F: FnMut(P, Children<C>) -> U + Send + 'static> 
         if self.by_origin.hold(tag, (family, Row::Part(number)), cx) == Standing::Withdrawn {
             return cx.end(tag, Fate::Withdrawn);
         }
-        let part =
-            Part { family: Arc::clone(&scope.family), place: scope.place, value, trail: tag.trail.clone() };
+        let part = Part {
+            record: tag.id,
+            family: Arc::clone(&scope.family),
+            place: scope.place,
+            value,
+            trail: tag.trail.clone(),
+        };
         self.pending(family).parts.insert(number, part);
         cx.arrive(tag, &scope);
     }

@@ -17,7 +17,7 @@ use eddyline_runtime::{
 use crate::{
     feedback::Feedback,
     flat_map::put_many,
-    judged::{Judging, judge_rows},
+    judged::{Judging, REPLACED, judge_rows},
     onward::{Elsewhere, Onward, onward},
     stream::{Stream, WayBack, named_spec},
 };
@@ -184,6 +184,7 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
                 if tag.rounds_at(self.feedback) < self.limit {
                     counts.retried += 1;
                     spent.spend(&mut tag);
+                    cx.note_verdict(tag.id, "sent back", "", tag.rounds_at(self.feedback));
                     if back.is_empty() {
                         back = Batch::with_capacity(expected);
                     }
@@ -231,10 +232,12 @@ pub(crate) fn obey<T: Data, R>(
         }
         Verdict::Replace(value) => {
             counts.replaced += 1;
+            cx.note_verdict(tag.id, REPLACED, "", 0);
             on.push(value, tag);
         }
         Verdict::Split(values) => {
             counts.split += 1;
+            cx.note_verdict(tag.id, "split", "", 0);
             if values.is_empty() {
                 cx.end(&tag, Fate::Dropped);
             } else {
@@ -245,16 +248,19 @@ pub(crate) fn obey<T: Data, R>(
             counts.rejected += 1;
             cx.fault(&tag, FaultKind::Rejected, &reason, Some(&value));
         }
-        Verdict::Drop(_) => {
+        Verdict::Drop(reason) => {
             counts.dropped += 1;
+            cx.note_verdict(tag.id, "dropped", &reason, 0);
             cx.end(&tag, Fate::Dropped);
         }
         Verdict::Escalate(question) => {
             counts.escalated += 1;
+            cx.note_verdict(tag.id, "escalated", &question.text, 0);
             elsewhere.ask(value, question, tag, out, cx);
         }
         Verdict::Reroute(way) => {
             counts.rerouted += 1;
+            cx.note_verdict(tag.id, "rerouted", &way, 0);
             elsewhere.reroute(value, &way, tag, out, cx);
         }
         Verdict::Retry(again) => return Some((Back::Retry(again), value, tag)),

@@ -196,7 +196,9 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
             match whom {
                 Some(Whom { step, origin, .. }) => {
                     counts.next_alternative += 1;
-                    tag.trail_mut().spend_round(self.steps[step].id);
+                    let Step { id, name, .. } = &self.steps[step];
+                    tag.trail_mut().spend_round(*id);
+                    cx.note_verdict(tag.id, "sent for the next alternative", name, tag.rounds_at(*id));
                     back[step].push(Ask { origin }, tag);
                 }
                 None => {

@@ -15,6 +15,9 @@ use eddyline_runtime::{
 
 use crate::rows;
 
+/// What is said in a [history](eddyline_runtime::lineage) of a record that got another value.
+pub(crate) const REPLACED: &str = "replaced";
+
 /// What the rest of a batch's records come to.
 pub(crate) struct Judging<'b, T> {
     /// Those that go on.
@@ -48,6 +51,7 @@ pub(crate) fn judge_rows<T: Data, R>(
                     Verdict::Replace(new) => {
                         counts.replaced += 1;
                         *value = new;
+                        cx.note_verdict(tags.ids()[row], REPLACED, "", 0);
                     }
                     Verdict::Abstain => counts.abstained += 1,
                     verdict => {

@@ -364,11 +364,13 @@ where
                     let mut added = cx.append(&mut tag);
                     counts.appended += 1;
                     added.trail_mut().spend_round(self.point);
+                    cx.note_verdict(tag.id, "had another put beside", "", added.rounds_at(self.point));
                     corrections.push(correction, added);
                     on.push(value, tag);
                 }
                 Correction::Delete(_) => {
                     counts.deleted += 1;
+                    cx.note_verdict(tag.id, "had an ancestor deleted", "", tag.rounds_at(self.point) + 1);
                     corrections.push(correction, tag);
                 }
                 Correction::Revise(..) if tag.rounds_at(self.point) >= self.limit => {
@@ -378,6 +380,7 @@ where
                 Correction::Revise(..) => {
                     counts.revised += 1;
                     tag.trail_mut().spend_round(self.point);
+                    cx.note_verdict(tag.id, "had an ancestor revised", "", tag.rounds_at(self.point));
                     corrections.push(correction, tag);
                 }
             }

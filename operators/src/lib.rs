@@ -26,7 +26,7 @@
 //! | to | read |
 //! |---|---|
 //! | begin a workflow, bring records in, run it | [`Workflow`] |
-//! | work on records: `map`, `par_map`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
+//! | work on records: `map`, `par_map`, `map_async`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
 //! | ask for time: `timestamps`, `interval_join`, `group_by` over windows | [`Stream`], [`Window`] |
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
@@ -38,6 +38,7 @@
 //! | try a step in several ways | [`Stream::alternatives`], [`Stream::model_cascade`], [`Stream::handle_or_next`] |
 //! | go round until something is done | [`Stream::iterate`] |
 //! | read the results | [`Report`], [`Output`] |
+//! | ask why a result is what it is | [`Workflow::lineage`], [`History`] |
 //! | place models on devices | [`Plan`], [`Workflow::placed`] |
 //! | write an operator of your own | [`Stream::apply`] and [`eddyline_runtime::operator`] |
 //! | look at it live | [`web_ui`] (feature `page`, on by default) |
@@ -71,6 +72,7 @@ mod judged;
 mod kept;
 mod lists;
 mod map;
+mod map_async;
 mod merge;
 mod model;
 mod model_op;
@@ -107,9 +109,11 @@ pub use eddyline_runtime::{
     fault::{Fault, FaultKind},
     graph::{BuildError, BuildErrors},
     image::Image,
+    lineage::{self, Histories, History, Lineage},
     observer::{Observer, Unwatched},
     people::AnswerError,
-    run::RunError,
+    record::RecordId,
+    run::{LineageOff, RunError},
     tensor::Tensor,
 };
 #[cfg(feature = "page")]
@@ -139,8 +143,8 @@ pub mod prelude {
     pub use crate::web_ui;
     pub use crate::{
         Ancestors, Answer, Chain, Check, Children, Data, Desk, Failed, Fate, Fault, Feedback, Gather, Group,
-        Handler, Image, Kept, Model, NextAlternative, NoLoop, Output, Plan, Question, Report, Rounds,
-        RunError, Seen, Step, Stream, Tensor, Tried, Verdict, Window, Workflow, by,
+        Handler, Image, Kept, Lineage, Model, NextAlternative, NoLoop, Output, Plan, Question, Report,
+        Rounds, RunError, Seen, Step, Stream, Tensor, Tried, Verdict, Window, Workflow, by,
     };
     pub use std::time::Duration;
 }

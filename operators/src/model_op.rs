@@ -398,6 +398,7 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
                 Self::time_out(&pending, self.limit.unwrap_or_default(), true, out, cx);
                 continue;
             }
+            cx.note_call(&pending.tags, pending.count(), &answer.result);
             match answer.result.outcome {
                 Outcome::Items(results) => self.finish_onnx(pending, results, &mut made, out, cx),
                 Outcome::Function(result) => {

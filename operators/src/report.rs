@@ -5,10 +5,12 @@ use std::{fmt, sync::Arc};
 use eddyline_runtime::{
     Data,
     fault::Fault,
-    run::Summary,
+    lineage::{Histories, Lineage},
+    record::RecordId,
+    run::{LineageOff, Summary},
     view::{BalanceView, GraphView, ProblemView, RunState, Snapshot, VerdictCounts},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::stream::GraphHandle;
 
@@ -32,13 +34,42 @@ impl Sink {
 #[derive(Debug)]
 pub struct Output<T> {
     pub(crate) sink: Sink,
-    pub(crate) values: Arc<Mutex<Vec<T>>>,
+    pub(crate) collected: Collected<T>,
+}
+
+/// What a sink has kept so far.
+#[derive(Debug)]
+pub(crate) struct Collected<T>(Arc<Mutex<Kept<T>>>);
+
+/// Values, and which records they were, where lineage is kept.
+#[derive(Debug)]
+pub(crate) struct Kept<T> {
+    pub values: Vec<T>,
+    pub records: Vec<RecordId>,
+}
+
+impl<T> Default for Collected<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Kept { values: Vec::new(), records: Vec::new() })))
+    }
+}
+
+impl<T> Clone for Collected<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Collected<T> {
+    pub fn lock(&self) -> MutexGuard<'_, Kept<T>> {
+        self.0.lock()
+    }
 }
 
 impl<T: Data> Output<T> {
     /// Gives the sink a name, for the page, for faults and for reports.
     pub fn named(self, name: &str) -> Self {
-        Self { sink: self.sink.named(name), values: self.values }
+        Self { sink: self.sink.named(name), collected: self.collected }
     }
 }
 
@@ -57,7 +88,45 @@ impl Report {
 
     /// The values that reached `output`, in order of arrival.
     pub fn take<T: Data>(&mut self, output: Output<T>) -> Vec<T> {
-        std::mem::take(&mut *output.values.lock())
+        std::mem::take(&mut output.collected.lock().values)
+    }
+
+    /// The values that reached `output`, each with the record that it was: ask [`lineage`](Self::lineage) about that.
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// let flow = Workflow::new("roots").lineage(Lineage::Ids);
+    /// let roots = flow
+    ///     .source("numbers", [4.0, -1.0, 9.0])
+    ///     .handle("sign", |x: &f64| if *x < 0.0 { Verdict::reject("negative") } else { Verdict::Pass })
+    ///     .map(|x: f64| x.sqrt())
+    ///     .named("root")
+    ///     .collect();
+    /// let mut report = flow.run().await?;
+    /// for (value, record) in report.take_traced(roots)? {
+    ///     println!("{value}, because\n{}", report.lineage().of(record));
+    /// }
+    /// let history = report.lineage().of(report.faults()[0].record);
+    /// assert_eq!(history.operators(), ["numbers", "sign"]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The workflow ran without [`lineage`](crate::Workflow::lineage), so that nobody knows which record a value was.
+    pub fn take_traced<T: Data>(&mut self, output: Output<T>) -> Result<Vec<(T, RecordId)>, LineageOff> {
+        if self.lineage().lineage() == Lineage::Off {
+            return Err(LineageOff { workflow: self.graph().workflow.clone() });
+        }
+        let mut collected = output.collected.lock();
+        let Kept { values, records } = &mut *collected;
+        Ok(std::mem::take(values).into_iter().zip(std::mem::take(records)).collect())
+    }
+
+    /// What happened to each record and what it was made of, as far as the workflow was told to
+    /// [write it down](crate::Workflow::lineage): `println!("{}", report.lineage().of(record))`.
+    pub fn lineage(&self) -> &Histories {
+        &self.summary.lineage
     }
 
     /// The quarantine: every record that failed or was rejected, with its reason, oldest first. Of more than 100,000 the rest

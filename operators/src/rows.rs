@@ -57,7 +57,12 @@ pub(crate) fn keep_rows<T: Data>(
     let before = batch.len();
     let (mut values, mut tags) = batch.into_parts();
     let (flags, panics) = in_place::retain_each(&mut values, &mut f);
-    cx.end_plain(before - values.len() - panics.len(), fate);
+    let gone = |(row, stays): (usize, &bool)| {
+        let panicked = || panics.binary_search_by_key(&row, |(at, ..)| *at).is_ok();
+        (!stays && !panicked()).then(|| tags.ids()[row])
+    };
+    let ids = flags.iter().enumerate().filter_map(gone);
+    cx.end_plain(before - values.len() - panics.len(), fate, ids);
     for (row, value, panicked) in &panics {
         fault_of_panic(cx, &tags.get(*row), panicked, Some(value));
     }

@@ -4,7 +4,6 @@ use std::{
     fs::File,
     io::{BufWriter, Write},
     path::Path,
-    sync::Arc,
 };
 
 use eddyline_runtime::{
@@ -15,13 +14,13 @@ use eddyline_runtime::{
     guard,
     operator::{Cx, Operator},
     ports::Inlet,
+    record::RecordId,
     view::Role,
 };
-use parking_lot::Mutex;
 
 use crate::{
     at_rest::Finally,
-    report::{Output, Sink},
+    report::{Collected, Output, Sink},
     rows,
     stream::{Stream, spec},
 };
@@ -30,13 +29,17 @@ impl<T: Data> Stream<T> {
     /// Keeps every value, to be taken from the report when the run is over.
     #[track_caller]
     pub fn collect(self) -> Output<T> {
-        let values = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&values);
+        let collected = Collected::default();
+        let into = collected.clone();
         let sink = self.end_in(spec("collect", Role::Sink), move || Whole {
-            f: move |mut batch: Vec<T>| into.lock().append(&mut batch),
+            f: move |mut values: Vec<T>, mut records: Vec<RecordId>| {
+                let mut collected = into.lock();
+                collected.values.append(&mut values);
+                collected.records.append(&mut records);
+            },
             types: Default::default(),
         });
-        Output { sink, values }
+        Output { sink, collected }
     }
 
     /// Runs `f` on each value. A panic in it is a fault of that record.
@@ -48,7 +51,7 @@ impl<T: Data> Stream<T> {
     /// Ends the records here without looking at them.
     #[track_caller]
     pub fn ignore(self) -> Sink {
-        self.end_in(spec("ignore", Role::Sink), || Whole { f: |_: Vec<T>| (), types: Default::default() })
+        self.end_in(spec("ignore", Role::Sink), || Whole { f: |_: Vec<T>, _| (), types: Default::default() })
     }
 
     /// Writes each value as a row of a CSV file, under a header with its field names. The file is overwritten.
@@ -151,7 +154,7 @@ impl Write for Lines {
 /// Ends all rows of a batch as emitted.
 fn emitted<T>(batch: Batch<T>, cx: &mut Cx<'_>) -> Vec<T> {
     if batch.is_plain() {
-        cx.end_plain(batch.len(), Fate::Emitted);
+        cx.end_plain(batch.len(), Fate::Emitted, batch.ids().iter().copied());
         return batch.into_parts().0;
     }
     let (values, tags) = batch.into_parts();
@@ -161,19 +164,20 @@ fn emitted<T>(batch: Batch<T>, cx: &mut Cx<'_>) -> Vec<T> {
     values
 }
 
-/// Takes whole batches.
+/// Takes whole batches: the values and, where lineage is kept, which records they were.
 struct Whole<T, F> {
     f: F,
     types: std::marker::PhantomData<fn(T)>,
 }
 
-impl<T: Data, F: FnMut(Vec<T>) + Send + 'static> Operator for Whole<T, F> {
+impl<T: Data, F: FnMut(Vec<T>, Vec<RecordId>) + Send + 'static> Operator for Whole<T, F> {
     type In = Inlet<T>;
     type Out = ();
 
     fn process(&mut self, batch: Batch<T>, (): &mut (), cx: &mut Cx<'_>) {
+        let records = if cx.keeps_lineage() { batch.ids().to_vec() } else { Vec::new() };
         let values = emitted(batch, cx);
-        (self.f)(values);
+        (self.f)(values, records);
     }
 }
 

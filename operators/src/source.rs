@@ -5,11 +5,13 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use eddyline_runtime::{
     Data,
     batch::Batch,
+    clock::Moment,
     fault::FaultKind,
     feed::{Fed, Feed, Read, Unreadable},
     graph::{NodeSpec, Start},
@@ -187,7 +189,13 @@ impl Workflow {
         let output = graph.output(node, "", false);
         let out = output.clone();
         graph.build_with(node, move |start| {
-            let source = Source { feed: feed(start), times: out.take_times(), seq: 0 };
+            let source = Source {
+                feed: feed(start),
+                times: out.take_times(),
+                seq: 0,
+                looked: start.clock().now(),
+                idle: false,
+            };
             (source, (), out.outlet())
         });
         Stream::new(graph, output)
@@ -235,9 +243,39 @@ struct Source<T: Data> {
     feed: Arc<Feed<T>>,
     times: Option<Timestamps<T>>,
     seq: u64,
+    /// When it last brought something, or was not to.
+    looked: Moment,
+    /// It has brought nothing for so long that others do not wait for it.
+    idle: bool,
 }
 
 impl<T: Data> Source<T> {
+    /// How long it may bring nothing, if anybody said, while it has not done so.
+    fn patience(&self) -> Option<Duration> {
+        let patience = self.times.as_ref().and_then(Timestamps::idle_after)?;
+        (!self.idle && self.feed.is_open()).then_some(patience)
+    }
+
+    /// There is nothing to bring. Says whether it is idle from now on.
+    fn rest(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(patience) = self.patience() else { return false };
+        self.idle = cx.clock().now().saturating_sub(self.looked) >= patience;
+        if self.idle {
+            cx.set_idle(true);
+        }
+        self.idle
+    }
+
+    /// It brings something, or could not.
+    fn is_not_idle(&mut self, cx: &mut Cx<'_>) {
+        if std::mem::take(&mut self.idle) {
+            cx.set_idle(false);
+        }
+        if self.patience().is_some() {
+            self.looked = cx.clock().now();
+        }
+    }
+
     /// Gives each record its time; those that are late, or whose time cannot be told, end as faults.
     fn timed(
         times: &mut Timestamps<T>,
@@ -276,13 +314,15 @@ impl<T: Data> Operator for Source<T> {
             self.feed.close();
         }
         if cx.is_paused() || !cx.may_enter() {
+            self.is_not_idle(cx);
             return false;
         }
         let Fed { values, bad } = self.feed.take(cx.most());
         let count = values.len() + bad.len();
         if count == 0 {
-            return false;
+            return self.rest(cx);
         }
+        self.is_not_idle(cx);
         let (mut ids, trail) = cx.enter(self.seq, count);
         self.seq += count as u64;
         let faults: Vec<RecordId> =
@@ -309,6 +349,10 @@ impl<T: Data> Operator for Source<T> {
 
     fn is_open(&self) -> bool {
         self.feed.is_open()
+    }
+
+    fn next_wake(&self) -> Option<Moment> {
+        self.patience().map(|patience| self.looked.saturating_add(patience))
     }
 
     fn stop(&mut self) {

@@ -35,4 +35,37 @@ impl<T: Data> Stream<T> {
         self.graph.give_times(&self.port, Timestamps::new(time, lateness), Place::here());
         self
     }
+
+    /// Has joins and windows wait no longer than `after` (of real time) for a source that brings nothing: straight behind its
+    /// [`timestamps`](Self::timestamps). Without this, a source that falls silent holds back the time of all that it meets, for as
+    /// long as it has not ended.
+    ///
+    /// While it is silent, its time counts as the newest of those that it meets; where all are silent, time stands still at the newest.
+    /// What is given up: when it brings something again, a record that is older than what has been let go of is too late for a window
+    /// (a fault of kind [`Late`](crate::FaultKind::Late)) and misses its partners in a join. So results depend on how long sources
+    /// are silent. A source that is paused, or that waits for room, is not silent.
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// # use futures::stream::once;
+    /// let flow = Workflow::new("doors");
+    /// let (tell, told) = tokio::sync::oneshot::channel();
+    /// let front = flow.source("front", [1_000, 2_000]).timestamps(|t| *t, Duration::ZERO);
+    /// // Nobody comes by the back door before it is known that the first came alone.
+    /// let back = flow.source_stream("back", once(async { told.await.map_or(0, |()| 2_001) }));
+    /// let back = back.timestamps(|t| *t, Duration::ZERO).idle_after(Duration::from_millis(20));
+    /// let mut tell = Some(tell);
+    /// let met = front
+    ///     .left_interval_join(back, Duration::from_millis(10), |_| 0, |_| 0)
+    ///     .inspect(move |_| tell.take().into_iter().for_each(|tell| tell.send(()).unwrap_or_default()))
+    ///     .collect();
+    /// assert_eq!(flow.run().await?.take(met), [(1_000, None), (2_000, Some(2_001))]);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn idle_after(self, after: Duration) -> Stream<T> {
+        self.graph.give_idle_time(&self.port, after, Place::here());
+        self
+    }
 }

@@ -179,6 +179,7 @@ impl<K: Eq, T> Waiting<K, T> {
         }
         // One count for all that are alike.
         let (mut absorbed, mut filtered) = (0, 0);
+        let mut ids: [Vec<RecordId>; 2] = Default::default();
         while let Some((_, end)) = self.until.pop_front_if(|(until, _)| now.is_none_or(|now| *until <= now)) {
             while self.first != end
                 && let Some(place) = self.places.pop_front()
@@ -191,6 +192,9 @@ impl<K: Eq, T> Waiting<K, T> {
                 let Some(row) = place.row else { continue };
                 self.len -= 1;
                 let fate = if row.matched.stands() { Fate::Absorbed } else { Fate::Filtered };
+                if cx.keeps_lineage() && row.tag.trail.is_none() {
+                    ids[usize::from(fate == Fate::Filtered)].push(row.tag.id);
+                }
                 match row.tag.trail {
                     None if fate == Fate::Absorbed => absorbed += 1,
                     None => filtered += 1,
@@ -201,8 +205,9 @@ impl<K: Eq, T> Waiting<K, T> {
                 }
             }
         }
-        cx.end_plain(absorbed, Fate::Absorbed);
-        cx.end_plain(filtered, Fate::Filtered);
+        let [ids_absorbed, ids_filtered] = ids;
+        cx.end_plain(absorbed, Fate::Absorbed, ids_absorbed);
+        cx.end_plain(filtered, Fate::Filtered, ids_filtered);
         self.len < before
     }
 

@@ -3,6 +3,7 @@
 use eddyline_planner::Plan;
 use eddyline_runtime::{
     graph::Graph,
+    lineage::Lineage,
     observer::{Observer, Unwatched},
     rules::Rules,
     run::{self, RunError, RunOptions},
@@ -88,6 +89,40 @@ impl Workflow {
     /// ```
     pub fn fused(mut self, fused: bool) -> Self {
         self.options.fused = fused;
+        self
+    }
+
+    /// Writes down what each record was made of and what happened to it at each operator, so that it can be asked for: by
+    /// [`Report::lineage`], on the page, or under `/api/lineage/…`. Nothing is written unless asked for.
+    ///
+    /// What is kept is bounded: the newest 64 MiB, unless [`lineage_mib`](Self::lineage_mib) says otherwise. What happened before is
+    /// forgotten, and a history says so. A record takes about 8 bytes for each operator that it passes, less where records come
+    /// as their source brought them, and more where it is made of others or judged: 64 MiB are some million records in a workflow
+    /// of five operators.
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// let flow = Workflow::new("halves").lineage(Lineage::Values);
+    /// let (numbers, again) = flow.source("numbers", [12]).feedback("again", Rounds::at_most(3));
+    /// let odd = numbers
+    ///     .handle_or_retry("odd", again, |n| if n % 2 == 0 { Verdict::Retry(n / 2) } else { Verdict::Pass })
+    ///     .collect();
+    /// let mut report = flow.run().await?;
+    /// let (value, record) = report.take_traced(odd)?[0];
+    /// let history = report.lineage().of(record);
+    /// assert_eq!((value, history.rounds()), (3, 2));
+    /// assert!(history.to_string().contains("odd: sent back, round 1  12 → 6"), "{history}");
+    /// # Ok(()) }
+    /// ```
+    pub fn lineage(mut self, lineage: Lineage) -> Self {
+        self.options.lineage = lineage;
+        self
+    }
+
+    /// How much of the [`lineage`](Self::lineage) is kept, in MiB: 64 unless told otherwise.
+    pub fn lineage_mib(mut self, mib: usize) -> Self {
+        self.options.lineage_mib = mib;
         self
     }
 

@@ -65,6 +65,11 @@ impl<T> Batch<T> {
         self.trails.is_empty()
     }
 
+    /// Which record each row is.
+    pub fn ids(&self) -> &[RecordId] {
+        &self.ids
+    }
+
     /// Adds a row.
     pub fn push(&mut self, value: T, tag: Tag) {
         if tag.trail.is_some() && self.trails.is_empty() {
@@ -177,6 +182,11 @@ impl Tags {
     /// Whether no row carries anything along.
     pub fn is_plain(&self) -> bool {
         self.trails.is_empty()
+    }
+
+    /// Which record each row is.
+    pub fn ids(&self) -> &[RecordId] {
+        &self.ids
     }
 
     /// The identity of row `i`.

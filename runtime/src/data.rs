@@ -64,6 +64,14 @@ impl Written {
         }
     }
 
+    /// About the memory that it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Whole(text) => text.len(),
+            Self::Shown(value) => value.to_string().len(),
+        }
+    }
+
     /// What [`preview`] makes of it.
     pub fn shown(&self) -> Value {
         match self {

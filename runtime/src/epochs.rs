@@ -108,6 +108,8 @@ struct Target {
     attention: Arc<Attention>,
     /// It has been told that something is complete, and has not looked yet.
     told: AtomicBool,
+    /// Those that ask for the same node, itself among them.
+    kin: Vec<u32>,
 }
 
 impl Target {
@@ -134,6 +136,10 @@ struct Progress {
     next: AtomicU64,
     /// No record that is still to come has an earlier time.
     watermark: AtomicI64,
+    /// The same while it had not ended.
+    newest: AtomicI64,
+    /// It has brought nothing for a while: what it is still to bring holds back nobody.
+    idle: AtomicBool,
     open: Mutex<VecDeque<Arc<Epoch>>>,
 }
 
@@ -174,11 +180,20 @@ impl Board {
     ) -> Self {
         let progress = |(id, waker, targets)| {
             let (next, watermark) = (AtomicU64::new(0), AtomicI64::new(i64::MIN));
-            (id, Progress { waker, targets, next, watermark, open: Mutex::default() })
+            let (newest, idle) = (AtomicI64::new(i64::MIN), AtomicBool::new(false));
+            (id, Progress { waker, targets, next, watermark, newest, idle, open: Mutex::default() })
         };
-        let target = |attention| Target { attention, told: AtomicBool::new(false) };
+        let kin = |of: &Arc<Attention>| -> Vec<u32> {
+            let same = (0..).zip(&targets).filter(|(_, other)| Arc::ptr_eq(other, of));
+            same.map(|(number, _)| number).collect()
+        };
+        let target = |attention: &Arc<Attention>| Target {
+            attention: Arc::clone(attention),
+            told: AtomicBool::new(false),
+            kin: kin(attention),
+        };
         Self {
-            targets: targets.into_iter().map(target).collect(),
+            targets: targets.iter().map(target).collect(),
             sources: sources.into_iter().map(progress).collect(),
             most_open: most_open.max(1),
         }
@@ -204,12 +219,29 @@ impl Board {
     pub fn raise_watermark(&self, source: u32, watermark: i64) {
         if let Some(progress) = self.sources.get(&source) {
             progress.watermark.fetch_max(watermark, Ordering::AcqRel);
+            if watermark < i64::MAX {
+                progress.newest.fetch_max(watermark, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// The source has brought nothing for a while, or brings something again: called before [`enter`](Self::enter).
+    pub fn set_idle(&self, source: u32, idle: bool) {
+        if let Some(progress) = self.sources.get(&source) {
+            progress.idle.store(idle, Ordering::Release);
+        }
+        if idle {
+            self.tell_targets_of(source);
         }
     }
 
     /// The source brings nothing more.
     pub fn leave(&self, source: u32) {
         self.raise_watermark(source, i64::MAX);
+        self.tell_targets_of(source);
+    }
+
+    fn tell_targets_of(&self, source: u32) {
         for target in self.sources.get(&source).iter().flat_map(|progress| &progress.targets) {
             self.targets[*target as usize].tell();
         }
@@ -222,13 +254,24 @@ impl Board {
         let reaching = self.sources.values().filter(|progress| progress.targets.contains(&target));
         let time = |progress: &Progress| {
             // Read first: an epoch that comes after does not begin below it.
-            let to_come = progress.watermark.load(Ordering::Acquire);
+            let to_come = match progress.idle.load(Ordering::Acquire) {
+                true => self.newest(target).max(progress.watermark.load(Ordering::Acquire)),
+                false => progress.watermark.load(Ordering::Acquire),
+            };
             let open = progress.open_epochs();
             let mut open = open.iter().filter(|_| looks_inside);
             let first = open.find(|epoch| !epoch.counts[target as usize].is_complete());
             first.map_or(to_come, |epoch| epoch.watermark)
         };
         reaching.map(time).min().unwrap_or(i64::MAX)
+    }
+
+    /// The newest watermark of all sources whose records meet where `target` is; of those that have ended, their last.
+    fn newest(&self, target: u32) -> i64 {
+        let kin = &self.targets[target as usize].kin;
+        let meets = |progress: &&Progress| progress.targets.iter().any(|target| kin.contains(target));
+        let newest = |progress: &Progress| progress.newest.load(Ordering::Acquire);
+        self.sources.values().filter(meets).map(newest).max().unwrap_or(i64::MIN)
     }
 
     /// Whether the source may bring more; if not, it is woken when it may.

@@ -306,6 +306,7 @@ impl FaultLog {
             kind: entry.0.kind.name(),
             reason: entry.1.to_string(),
             record: entry.0.from.named(names),
+            id: entry.0.record,
             value: entry.0.value.as_ref().map(Written::shown),
         });
         FaultsView { total, by_reason, recent: recent.collect() }

@@ -13,6 +13,7 @@
 //! | what people are asked | [`people`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
 //! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
+//! | what happened to a record | [`lineage`] |
 //! | who looks at it | [`observer`], [`view`] |
 //! | time | [`clock`] |
 //!
@@ -40,6 +41,7 @@ pub mod image;
 pub mod in_place;
 #[cfg(test)]
 mod interleavings;
+pub mod lineage;
 pub mod linear;
 pub mod loops;
 mod node;

@@ -12,6 +12,7 @@ use std::{
 use crate::{
     batch::MAX_ROWS,
     clock::Moment,
+    lineage::Notes,
     loops::{Change, Loop},
     operator::{Cx, Holding, NodeCore, Operator, Stats},
     ports::{Inputs, Outputs},
@@ -63,6 +64,8 @@ pub(crate) struct Node<Op: Operator> {
     /// Its loop and its place there.
     inside: Option<(Arc<Loop>, usize)>,
     flushed: bool,
+    /// What a step writes down.
+    notes: Notes,
     /// Most rows of a step: few where the author's code is slow, so that a stop, a snapshot and the next operator do not wait.
     most: usize,
 }
@@ -80,7 +83,7 @@ impl<Op: Operator> Node<Op> {
         outputs: Op::Out,
         inside: Option<(Arc<Loop>, usize)>,
     ) -> Self {
-        Self { core, op, inputs, outputs, inside, flushed: false, most: 1 }
+        Self { core, op, inputs, outputs, inside, flushed: false, notes: Notes::default(), most: 1 }
     }
 
     /// Sends what waits and commits what the step changed.
@@ -128,7 +131,8 @@ impl<Op: Operator> AnyNode for Node<Op> {
         let core = &self.core;
         let place = self.inside.as_ref().map(|(loop_, member)| (loop_.as_ref(), *member));
         let most = shared.seeded.as_ref().map_or(self.most, Seeded::rows).min(self.op.room());
-        let mut cx = Cx { node: core, shared, inside: place, most, permits: 0 };
+        let notes = shared.lineage.as_ref().map(|_| &mut self.notes);
+        let mut cx = Cx { node: core, shared, inside: place, most, permits: 0, notes };
         let held = with_permits(&self.op.holding(), shared);
 
         if self.inside.is_none() {
@@ -182,6 +186,9 @@ impl<Op: Operator> AnyNode for Node<Op> {
         }
 
         let permits = cx.permits;
+        if let Some(log) = &shared.lineage {
+            log.add(core.id, begun, &mut self.notes);
+        }
         self.settle(permits, held, asked, taken, shared);
         let mut took = Duration::ZERO;
         if busy {

@@ -5,7 +5,9 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use thiserror::Error;
 
 use crate::{
+    lineage::History,
     people::{AnswerError, QuestionView},
+    record::RecordId,
     view::{GraphView, Snapshot},
 };
 
@@ -33,6 +35,9 @@ pub trait Watch: Send + Sync + 'static {
     /// # Errors
     /// The run is not running, or has no such operator.
     fn resume(&self, part: Part) -> Result<(), SteerError>;
+    /// What happened to a record and to what it was made of: whoever wants it asks on a thread that may be busy for some
+    /// milliseconds. `None` where the run has not begun.
+    fn history(&self, record: RecordId) -> Option<History>;
     /// The questions that wait for people: of each desk the oldest first, at most `most` in all.
     fn questions(&self, most: usize) -> Vec<QuestionView>;
     /// Answers a question: the node of the desk, its number there, and the answer as

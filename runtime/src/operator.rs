@@ -19,6 +19,7 @@ use crate::{
     epochs::{Frontiers, Moves},
     fate::{Fate, Tally},
     fault::{FaultKind, Filed, Whence},
+    lineage::{Entry, Notes},
     loops::{Attention, Loop},
     origin::{self, Mark, Notice, ProvisionalEnd, Standing},
     ports::{Inputs, Outputs},
@@ -176,6 +177,8 @@ pub struct Cx<'a> {
     pub(crate) most: usize,
     /// Permits that came with the records taken in this step.
     pub(crate) permits: usize,
+    /// Where is written what happens to records, if it is.
+    pub(crate) notes: Option<&'a mut Notes>,
 }
 
 impl Cx<'_> {
@@ -219,6 +222,9 @@ impl Cx<'_> {
     pub fn enter(&mut self, first: u64, count: usize) -> (Vec<RecordId>, Option<Arc<Trail>>) {
         Stats::add(&self.node.stats.created, count as u64);
         Stats::add(&self.node.stats.roots_created, count as u64);
+        if let Some(notes) = &mut self.notes {
+            notes.0.push(Entry::Entered { first: RecordId::of_source(self.node.id, first), count });
+        }
         let ids = (first..first + count as u64).map(|seq| RecordId::of_source(self.node.id, seq));
         let span = self.shared.board.enter(self.node.id, count);
         let trail = span.map(|span| Trail { epochs: [span].into_iter().collect(), ..Trail::default() });
@@ -251,6 +257,9 @@ impl Cx<'_> {
 
     /// Counts an end everywhere but in the families and origins of the record.
     pub(crate) fn count_fate(&mut self, tag: &Tag, fate: Fate, fault: Option<u64>) {
+        if let Some(notes) = &mut self.notes {
+            notes.ended(tag.id, fate);
+        }
         let stats = &self.node.stats;
         stats.ended.add(fate, 1);
         let Some(trail) = tag.trail.as_deref() else { return stats.roots_ended.add(fate, 1) };
@@ -265,7 +274,7 @@ impl Cx<'_> {
                 }
             }
         } else {
-            ProvisionalEnd::file(trail, fate, fault, self.node, self.shared);
+            ProvisionalEnd::file(tag.id, trail, fate, fault, self.node, self.shared);
         }
         self.count_epochs(trail, &self.node.regions.targets, Moves::Less);
     }
@@ -420,8 +429,13 @@ impl Cx<'_> {
         self.count_epochs(trail, &crossing.left, Moves::Less);
     }
 
-    /// Ends `count` records that carry nothing along.
-    pub fn end_plain(&mut self, count: usize, fate: Fate) {
+    /// Ends `count` records that carry nothing along. Which they are is only asked where [lineage](crate::lineage) is kept.
+    pub fn end_plain(&mut self, count: usize, fate: Fate, ids: impl IntoIterator<Item = RecordId>) {
+        if let Some(notes) = &mut self.notes {
+            let ids: Vec<RecordId> = ids.into_iter().collect();
+            debug_assert_eq!(ids.len(), count);
+            notes.all_ended(&ids, fate);
+        }
         self.node.stats.ended.add(fate, count as u64);
         self.node.stats.roots_ended.add(fate, count as u64);
     }
@@ -476,6 +490,9 @@ impl Cx<'_> {
             value: value.map(|value| Written::new(value, 4000)),
             at: self.shared.clock.now(),
         };
+        if let Some(notes) = &mut self.notes {
+            notes.failed(tag.id, kind, reason);
+        }
         let fault = self.shared.faults.file(fault, reason);
         self.end_filed(tag, if kind.is_a_verdict() { Fate::Rejected } else { Fate::Failed }, Some(fault));
     }
@@ -491,7 +508,11 @@ impl Cx<'_> {
     pub fn fork(&mut self, tag: &mut Tag) -> Tag {
         ensure_root(tag);
         self.count_more(tag);
-        Tag { id: self.make().id, trail: tag.trail.clone() }
+        let id = self.make().id;
+        if let Some(notes) = &mut self.notes {
+            notes.forked(id, tag.id);
+        }
+        Tag { id, trail: tag.trail.clone() }
     }
 
     /// The family of `children` that `parent` is about to have.
@@ -503,6 +524,9 @@ impl Cx<'_> {
     pub fn fork_into(&mut self, parent: &mut Tag, scope: Membership) -> Tag {
         ensure_root(parent);
         let mut child = Tag { id: self.make().id, trail: parent.trail.clone() };
+        if let Some(notes) = &mut self.notes {
+            notes.forked(child.id, parent.id);
+        }
         if let Some(trail) = child.trail.as_deref() {
             for root in &trail.roots {
                 root.more(1);
@@ -523,8 +547,12 @@ impl Cx<'_> {
     pub fn combine<'t>(&mut self, parents: impl IntoIterator<Item = &'t mut Tag>) -> Tag {
         let mut made = self.make();
         let mut first = true;
+        let mut of: SmallVec<[RecordId; 2]> = SmallVec::new();
         for parent in parents {
             ensure_root(parent);
+            if self.notes.is_some() {
+                of.push(parent.id);
+            }
             let Some(theirs) = parent.trail.as_deref() else { continue };
             let is_first = std::mem::take(&mut first);
             let trail = made.trail_mut();
@@ -548,6 +576,7 @@ impl Cx<'_> {
             }
         }
         made.trail_mut().merge_roots();
+        self.note_made_of(&made, of);
         self.count_more(&made);
         made
     }

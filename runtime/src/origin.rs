@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 
 use crate::{
     fate::Fate,
+    lineage::Entry,
     operator::NodeCore,
     record::{FeedbackId, RecordId, Root, Tag, Trail},
     scope::Family,
@@ -278,6 +279,7 @@ pub(crate) fn hold<'m>(
 /// An end that was counted while an origin of the record was still open.
 pub(crate) struct ProvisionalEnd {
     number: u64,
+    record: RecordId,
     node: Arc<NodeCore>,
     fate: Fate,
     roots: SmallVec<[Arc<Root>; 1]>,
@@ -293,10 +295,18 @@ struct EndState {
 
 impl ProvisionalEnd {
     /// Files an end; it becomes final, or withdrawn, with the origins of its record. One whose origins are settled is final at once.
-    pub fn file(trail: &Trail, fate: Fate, fault: Option<u64>, node: &Arc<NodeCore>, shared: &Shared) {
+    pub fn file(
+        record: RecordId,
+        trail: &Trail,
+        fate: Fate,
+        fault: Option<u64>,
+        node: &Arc<NodeCore>,
+        shared: &Shared,
+    ) {
         let number = shared.number();
         let end = Arc::new(Self {
             number,
+            record,
             node: Arc::clone(node),
             fate,
             roots: trail.roots.clone(),
@@ -348,6 +358,9 @@ impl ProvisionalEnd {
         }
         if shared.rules.withdrawals_reach_ends {
             self.node.stats.ended.turn(self.fate, Fate::Withdrawn);
+            if let Some(log) = &shared.lineage {
+                log.add_one(self.node.id, shared.clock.now(), Entry::Withdrawn(self.record));
+            }
             if let Some(fault) = self.fault {
                 shared.faults.withdraw(fault);
             }

@@ -7,7 +7,7 @@ use crate::{
     fate::Fate,
     operator::{Cx, Stats, ensure_root},
     origin::{self, Mark, Origin, Standing},
-    record::{FeedbackId, Tag, Trail},
+    record::{FeedbackId, RecordId, Tag, Trail},
     scope::{Family, Parent},
 };
 
@@ -78,7 +78,9 @@ impl Cx<'_> {
         if !self.shared.rules.stale_records_end {
             version = mark.origin.current();
         }
-        let mut next = mark.origin.entry().clone();
+        // Versions are told apart: what was made of an older one may still be on its way.
+        let entry = mark.origin.entry();
+        let mut next = Tag { id: RecordId::made_inside(self.shared.number()), trail: entry.trail.clone() };
         let trail = next.trail_mut();
         if let Some(judged) = judged.trail.as_deref() {
             trail.rounds.clone_from(&judged.rounds);
@@ -94,6 +96,7 @@ impl Cx<'_> {
             return None;
         }
         Stats::add(&self.node.stats.created, 1);
+        self.note_version(&next, version + 1, entry.id, judged.id);
         self.end(&judged, Fate::Superseded);
         Some(next)
     }

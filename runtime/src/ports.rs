@@ -115,6 +115,7 @@ impl<T: Data> Inputs for Inlet<T> {
                     batch.trails().iter().flatten().for_each(|trail| cx.arrived(trail, ask));
                 }
                 if let Some(batch) = without_withdrawn(batch, cx) {
+                    cx.note_taken_in(&batch);
                     self.turn = (i + 1).saturating_sub(back) % forward.max(1);
                     return Some(batch);
                 }

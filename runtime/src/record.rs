@@ -7,6 +7,7 @@
 use std::{
     collections::HashSet,
     fmt,
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,11 +16,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use thiserror::Error;
 
 use crate::{epochs::Span, fate::Fate, origin::Mark, scope::Membership};
 
 /// The identity of a record within a run: the source it came from and its place there, or a number of its own.
+///
+/// As text, `3-17` is the record at place 17 of the source whose node has the number 3, and `made-12` one that an operator made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct RecordId(u64);
 
 const SEQ_BITS: u32 = 48;
@@ -45,6 +50,69 @@ impl RecordId {
     /// Place in the source, or the record's own number.
     pub fn seq(self) -> u64 {
         self.0 & ((1 << SEQ_BITS) - 1)
+    }
+
+    /// Whether it comes straight behind `other`.
+    pub(crate) fn is_next_of(self, other: Self) -> bool {
+        self.0 == other.0 + 1
+    }
+
+    /// So many, of which it is the first.
+    pub(crate) fn run(self, count: usize) -> impl Iterator<Item = Self> {
+        (self.0..self.0 + count as u64).map(Self)
+    }
+
+    /// How far it comes behind `first`, if it does.
+    pub(crate) fn distance(self, first: Self) -> Option<usize> {
+        self.0.checked_sub(first.0).and_then(|distance| usize::try_from(distance).ok())
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source() {
+            Some(node) => write!(f, "{node}-{}", self.seq()),
+            None => write!(f, "made-{}", self.seq()),
+        }
+    }
+}
+
+impl From<RecordId> for String {
+    fn from(id: RecordId) -> Self {
+        id.to_string()
+    }
+}
+
+/// A text that names no record.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "`{0}` names no record; write `3-17` for the record at place 17 of the source with the id 3, or `made-12` for one that was made inside"
+)]
+pub struct NoRecordId(String);
+
+impl FromStr for RecordId {
+    type Err = NoRecordId;
+
+    fn from_str(text: &str) -> Result<Self, NoRecordId> {
+        let id = text.split_once('-').and_then(|(node, seq)| {
+            let seq = seq.parse::<u64>().ok().filter(|seq| *seq < 1 << SEQ_BITS)?;
+            match node {
+                "made" => Some(Self::made_inside(seq)),
+                _ => {
+                    let node = node.parse::<u32>().ok().filter(|node| u64::from(*node) < MADE_INSIDE)?;
+                    Some(Self::of_source(node, seq))
+                }
+            }
+        });
+        id.ok_or_else(|| NoRecordId(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for RecordId {
+    type Error = NoRecordId;
+
+    fn try_from(text: String) -> Result<Self, NoRecordId> {
+        text.parse()
     }
 }
 
@@ -305,5 +373,16 @@ mod tests {
         let id = RecordId::of_source(3, 41);
         assert_eq!((id.source(), id.seq()), (Some(3), 41));
         assert_eq!(RecordId::made_inside(5).source(), None);
+    }
+
+    #[test]
+    fn ids_can_be_read_as_they_are_written() {
+        for id in [RecordId::of_source(3, 41), RecordId::of_source(0, 0), RecordId::made_inside(5)] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+            assert_eq!(serde_json::from_value::<RecordId>(serde_json::to_value(id).unwrap()).unwrap(), id);
+        }
+        for wrong in ["", "3", "3-", "x-1", "3-x", "-1", "65535-1", "made-281474976710656", "3-4-5"] {
+            assert!(wrong.parse::<RecordId>().is_err(), "{wrong}");
+        }
     }
 }

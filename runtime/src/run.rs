@@ -25,10 +25,12 @@ use crate::{
     fault::Fault,
     graph::{BuildError, BuildErrors, Graph},
     guard,
+    lineage::{self, Histories, History, Lineage, Log},
     loops::{DEFAULT_PERMITS, Loop},
     observer::{Ending, Observer, ObserverError, Part, SteerError, Watch},
     operator::NodeCore,
     people::{AnswerError, QuestionView},
+    record::RecordId,
     rules::Rules,
     schedule::{Schedule, run_seeded},
     serve::Serving,
@@ -49,6 +51,10 @@ pub struct RunOptions {
     pub open_epochs: usize,
     /// Whether one actor steps all nodes that are connected, but for those that turn out to be slow.
     pub fused: bool,
+    /// How much is written down of what happens to records.
+    pub lineage: Lineage,
+    /// How much of that is kept, in MiB.
+    pub lineage_mib: usize,
     /// Who steps when.
     pub schedule: Schedule,
     /// Whether Ctrl-C drains the run (and a second one stops it) instead of ending the process.
@@ -66,11 +72,23 @@ impl Default for RunOptions {
             edge_capacity: DEFAULT_CAPACITY,
             open_epochs: OPEN_EPOCHS,
             fused: true,
+            lineage: Lineage::Off,
+            lineage_mib: lineage::DEFAULT_MIB,
             schedule: Schedule::Actors,
             ctrl_c: true,
             rules: Rules::default(),
         }
     }
+}
+
+/// What happened to records was not written down.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "nothing was written down of where the results of `{workflow}` come from; add `.lineage(Lineage::Ids)` to it"
+)]
+pub struct LineageOff {
+    /// The workflow.
+    pub workflow: String,
 }
 
 /// Why a workflow did not run, or not to its end.
@@ -89,6 +107,9 @@ pub enum RunError {
         /// Where records wait.
         where_: String,
     },
+    /// Lineage was asked for where there is none.
+    #[error(transparent)]
+    LineageOff(#[from] LineageOff),
     /// An actor died. This is a defect of Eddyline, not of the workflow.
     #[error("an actor of the runtime died: {why}; please report this with the workflow that shows it")]
     Actor {
@@ -113,6 +134,8 @@ pub struct Summary {
     pub last: Snapshot,
     /// The quarantine: every fault that was kept whole.
     pub faults: Quarantine,
+    /// What happened to records, where that was kept.
+    pub lineage: Histories,
 }
 
 /// The quarantine of a run that is over, made readable when somebody reads it.
@@ -272,6 +295,7 @@ impl Handle {
             graph: self.graph(),
             last: self.snapshot(),
             faults: Quarantine { shared: Arc::clone(&live.shared), faults: OnceLock::new() },
+            lineage: Histories::new(Arc::clone(&live.shared), self.graph()),
         })
     }
 
@@ -303,7 +327,8 @@ impl Handle {
         serving: Serving,
     ) -> Result<(&Live, ActorRef<Alone>, JoinHandle<()>), RunError> {
         let mut built = self.graph.build(options, &self.clock, &serving);
-        let shared = Shared::new(self.clock.clone(), options.rules, options.schedule, &mut built);
+        let log = Log::new(options.lineage, options.lineage_mib.saturating_mul(1 << 20));
+        let shared = Shared::new(self.clock.clone(), options.rules, options.schedule, log, &mut built);
         let nodes: Vec<(NodeSlot, Role)> =
             built.nodes.into_iter().map(|(core, role, node)| (NodeSlot::new(core, node), role)).collect();
         let slots: Vec<NodeSlot> = nodes.iter().map(|(slot, _)| slot.clone()).collect();
@@ -409,6 +434,11 @@ impl Watch for Handle {
         let desk = self.graph.desks().into_iter().find(|(desk, _)| *desk == node);
         let (_, desk) = desk.ok_or(AnswerError::NoSuchDesk(node))?;
         desk.answer(number, answer)
+    }
+
+    fn history(&self, record: RecordId) -> Option<History> {
+        let shared = Arc::clone(&self.live.get()?.shared);
+        Some(Histories::new(shared, self.graph()).of(record))
     }
 
     fn pause(&self, part: Part) -> Result<(), SteerError> {

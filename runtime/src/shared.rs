@@ -16,6 +16,7 @@ use crate::{
     epochs::Board,
     fault::FaultLog,
     graph::Built,
+    lineage,
     origin::ProvisionalEnd,
     record::RecordId,
     rules::Rules,
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     /// Where one task steps all nodes.
     pub seeded: Option<Seeded>,
     pub faults: FaultLog,
+    /// What happened to records, where that is kept.
+    pub lineage: Option<lineage::Log>,
     /// Read by every step, written by a barrier: nothing moves while the balances are counted.
     pub gate: RwLock<()>,
     waits_for_outside: bool,
@@ -55,7 +58,13 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// For a run of this graph.
-    pub fn new(clock: Clock, rules: Rules, schedule: Schedule, built: &mut Built) -> Arc<Self> {
+    pub fn new(
+        clock: Clock,
+        rules: Rules,
+        schedule: Schedule,
+        lineage: Option<lineage::Log>,
+        built: &mut Built,
+    ) -> Arc<Self> {
         let sources = built.nodes.iter().filter(|(_, role, _)| matches!(role, Role::Source | Role::Desk));
         let sources = sources.map(|(core, _, _)| (core.id, Arc::clone(&core.name))).collect();
         Arc::new(Self {
@@ -70,6 +79,7 @@ impl Shared {
             board: std::mem::take(&mut built.board),
             waits_for_outside: built.waits_for_outside,
             faults: FaultLog::default(),
+            lineage,
             gate: RwLock::new(()),
             steps: AtomicU64::new(0),
             seen_steps: AtomicU64::new(0),
@@ -151,6 +161,14 @@ impl Shared {
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.over.notify_one();
+    }
+
+    /// A record for people: `numbers #17`, or `record 12` for one that an operator made.
+    pub fn name_of(&self, record: RecordId) -> String {
+        match record.source() {
+            Some(_) => self.origin_of(record),
+            None => format!("record {}", record.seq()),
+        }
     }
 
     /// A source record for people: `numbers #17`.

@@ -31,6 +31,7 @@ pub struct Timestamps<T> {
     of: Box<dyn FnMut(&T) -> i64 + Send>,
     lateness: i64,
     watermark: i64,
+    idle_after: Option<Duration>,
 }
 
 impl<T> fmt::Debug for Timestamps<T> {
@@ -53,7 +54,7 @@ pub enum Told {
 impl<T> Timestamps<T> {
     /// The author's code tells a record's time in milliseconds; records come out of order by `lateness` at most.
     pub fn new(of: impl FnMut(&T) -> i64 + Send + 'static, lateness: Duration) -> Self {
-        Self { of: Box::new(of), lateness: millis(lateness), watermark: i64::MIN }
+        Self { of: Box::new(of), lateness: millis(lateness), watermark: i64::MIN, idle_after: None }
     }
 
     /// The time of the next record.
@@ -71,6 +72,11 @@ impl<T> Timestamps<T> {
     /// No later record has an earlier time.
     pub fn watermark(&self) -> i64 {
         self.watermark
+    }
+
+    /// How long the source may bring nothing before others do not wait for it any more.
+    pub fn idle_after(&self) -> Option<Duration> {
+        self.idle_after
     }
 }
 
@@ -128,6 +134,23 @@ impl Graph {
             let advice = "put it straight behind the source: only there is known what is still to come";
             self.error(Some(port.node), Some(place), what, advice);
         }
+    }
+
+    /// Has others wait no longer than this for the source of `port` while it brings nothing.
+    pub fn give_idle_time<T: Data>(&self, port: &Port<T>, after: Duration, place: Place) {
+        let mut times = port.times.lock();
+        let what = match times.as_mut() {
+            Some(Timestamps { idle_after: given @ None, .. }) => {
+                *given = Some(after);
+                drop(times);
+                return self.note(port.node, format!("idle after {after:?}"));
+            }
+            Some(_) => "`.idle_after(…)` stands twice behind one source",
+            None => "`.idle_after(…)` stands behind something whose records have no times",
+        };
+        drop(times);
+        let advice = "put it once, straight behind the `.timestamps(…)` of a source";
+        self.error(Some(port.node), Some(place), what, advice);
     }
 
     /// This input of `port`'s node asks for time: it is told below which nothing can still come to it. Gives its number among
@@ -268,6 +291,12 @@ impl Cx<'_> {
     /// What this source brings from now on has no time below `watermark`. Called behind [`enter`](Self::enter).
     pub fn raise_watermark(&mut self, watermark: i64) {
         self.shared.board.raise_watermark(self.node.id, watermark);
+    }
+
+    /// This source has brought nothing for a while, or brings something again. While it is idle others go by the newest time that
+    /// any source has that they ask about.
+    pub fn set_idle(&mut self, idle: bool) {
+        self.shared.board.set_idle(self.node.id, idle);
     }
 
     /// This source brings nothing more.

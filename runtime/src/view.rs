@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::record::RecordId;
+
 /// The graph as it runs: laid out once per `version` by whoever draws it.
 #[derive(Clone, Debug, Serialize)]
 pub struct GraphView {
@@ -330,6 +332,8 @@ pub struct FaultView {
     pub reason: String,
     /// Which record: `numbers #17`, `rows line 204`.
     pub record: String,
+    /// Its id, for its [history](crate::observer::Watch::history).
+    pub id: RecordId,
     /// The value, where it was kept, as JSON; cut where it is long.
     pub value: Option<serde_json::Value>,
 }

@@ -15,8 +15,10 @@ use std::{
 
 use eddyline_runtime::{
     clock::Clock,
+    lineage::History,
     observer::{Ending, Observer, Part, SteerError, Watch},
     people::{AnswerError, QuestionView},
+    record::RecordId,
     view::{
         BalanceView, Balances, DeviceView, EdgeSnapshot, EdgeView, FaultView, FaultsView, GraphView,
         LoopSnapshot, ModelCounts, NodeSnapshot, NodeView, ProblemView, ReasonView, ReservationView, Role,
@@ -163,6 +165,10 @@ impl Watch for Feed {
             hints: hints(seconds),
             stalls: 0,
         }
+    }
+
+    fn history(&self, _record: RecordId) -> Option<History> {
+        None
     }
 
     fn questions(&self, _most: usize) -> Vec<QuestionView> {
@@ -341,6 +347,7 @@ fn faults(seconds: f64) -> FaultsView {
             kind,
             reason: reason.into(),
             record: format!("numbers #{}", nth * 41 + 17),
+            id: RecordId::of_source(0, nth * 41 + 17),
             value: (kind != "panic")
                 .then(|| json!({ "number": format!("4{:08}", nth * 7919 % 100_000_000), "confidence": (41 + nth % 30) as f64 / 100.0, "digits": [4, nth % 10, nth / 3 % 10] })),
         }

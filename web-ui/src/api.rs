@@ -10,6 +10,7 @@ use axum::{
 use eddyline_runtime::{
     observer::{Part, SteerError, Watch},
     people::AnswerError,
+    record::{NoRecordId, RecordId},
 };
 use serde_json::json;
 use thiserror::Error;
@@ -41,6 +42,14 @@ pub(crate) async fn answer(
         .map_err(|error| AnswerError::Unreadable { why: format!("it is no JSON ({error})") })?;
     present.get()?.run.answer(node, number, answer)?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "answered": number }))).into_response())
+}
+
+pub(crate) async fn lineage(
+    State(present): State<PresentRun>,
+    record: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(record) = record.map_err(|_| ApiError::NoSuchPath)?;
+    Ok(as_json(present.get()?.history(record.parse::<RecordId>()?).await?))
 }
 
 pub(crate) async fn drain(State(present): State<PresentRun>) -> Result<Response, ApiError> {
@@ -103,6 +112,10 @@ pub(crate) enum ApiError {
     TooManyReaders,
     #[error("there is nothing under this path")]
     NoSuchPath,
+    #[error("the run has not begun, so nothing has happened to any record")]
+    NotBegun,
+    #[error(transparent)]
+    Record(#[from] NoRecordId),
     #[error(transparent)]
     Steer(#[from] SteerError),
     #[error(transparent)]
@@ -119,8 +132,8 @@ impl ApiError {
             Self::NoRun | Self::TooManyReaders => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSuchPath | Self::Steer(SteerError::NoSuchNode(_)) => StatusCode::NOT_FOUND,
             Self::Answer(AnswerError::NoSuchDesk(_)) => StatusCode::NOT_FOUND,
-            Self::Answer(AnswerError::Unreadable { .. }) => StatusCode::BAD_REQUEST,
-            Self::Answer(_) | Self::Steer(SteerError::NotRunning) => StatusCode::CONFLICT,
+            Self::Record(_) | Self::Answer(AnswerError::Unreadable { .. }) => StatusCode::BAD_REQUEST,
+            Self::Answer(_) | Self::Steer(SteerError::NotRunning) | Self::NotBegun => StatusCode::CONFLICT,
             Self::Look(_) | Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -131,8 +144,10 @@ impl ApiError {
             Self::TooManyReaders => "close a page that is no longer looked at",
             Self::NoSuchPath => {
                 "use /api/graph, /api/snapshot, /api/events, /api/drain, /api/stop, /api/pause, /api/resume, \
-                 /api/questions, or /api/nodes/3/pause and /api/nodes/3/resume"
+                 /api/questions, /api/lineage/3-17, or /api/nodes/3/pause and /api/nodes/3/resume"
             }
+            Self::NotBegun => "wait until its models are loaded",
+            Self::Record(_) => "look into /api/snapshot for the records that went into quarantine, by `id`",
             Self::Steer(SteerError::NoSuchNode(_)) => "look into /api/graph for the operators and their ids",
             Self::Steer(SteerError::NotRunning) => {
                 "wait until the run is running; one that is over stays over"

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eddyline_runtime::{observer::Watch, people::QuestionView};
+use eddyline_runtime::{observer::Watch, people::QuestionView, record::RecordId};
 use serde::Serialize;
 use tokio::{sync::watch, task};
 
@@ -43,6 +43,13 @@ impl Present {
     /// The questions that wait for people as JSON, at most so many.
     pub(crate) async fn questions(&self, most: usize) -> Result<String, ApiError> {
         self.look(move |run| Waiting { questions: run.questions(most) }).await
+    }
+
+    /// What happened to a record as JSON; none where the run has not begun.
+    pub(crate) async fn history(&self, record: RecordId) -> Result<String, ApiError> {
+        let run = Arc::clone(&self.run);
+        let history = task::spawn_blocking(move || run.history(record)).await?;
+        Ok(serde_json::to_string(&history.ok_or(ApiError::NotBegun)?)?)
     }
 
     /// Looks on a thread that may block, because a look may wait for the end of a batch.

@@ -35,6 +35,7 @@ fn router(bound: SocketAddr, present: PresentRun, ticker: Ticker) -> Router {
     let asks = Router::new()
         .route("/api/graph", get(api::graph))
         .route("/api/snapshot", get(api::snapshot))
+        .route("/api/lineage/{record}", get(api::lineage))
         .route("/api/drain", post(api::drain))
         .route("/api/stop", post(api::stop))
         .route("/api/pause", post(api::pause))

@@ -10,8 +10,10 @@ use std::{
 };
 
 use eddyline_runtime::{
+    lineage::{History, Lineage},
     observer::{Ending, Observer, Part, SteerError, Watch},
     people::{AnswerError, QuestionView},
+    record::RecordId,
     view::{Balances, FaultsView, GraphView, ProblemView, RunState, Snapshot},
 };
 use eddyline_web_ui::{Page, on};
@@ -79,6 +81,17 @@ impl Watch for MadeUp {
             (3, _) => Err(AnswerError::NotOpen(number)),
             _ => Err(AnswerError::NoSuchDesk(node)),
         }
+    }
+
+    fn history(&self, record: RecordId) -> Option<History> {
+        let known = record == RecordId::of_source(3, 17);
+        known.then(|| History {
+            record,
+            lineage: Lineage::Ids,
+            since_us: Some(7),
+            lives: Vec::new(),
+            left_out: 0,
+        })
     }
 
     fn drain(&self) {
@@ -287,6 +300,18 @@ async fn a_run_and_one_operator_can_be_paused() {
     let asked =
         [("pause", Part::All), ("pause", Part::Node(3)), ("pause", Part::Node(9)), ("resume", Part::All)];
     assert_eq!(*run.steered.lock().unwrap(), asked);
+}
+
+#[tokio::test]
+async fn a_record_is_asked_for_by_its_id() {
+    let (page, _) = showing(MadeUp::default()).await;
+    let history = get(&page, "/api/lineage/3-17").await;
+    let told = r#"{"record":"3-17","lineage":"ids","since_us":7,"lives":[],"left_out":0}"#;
+    assert!(history.starts_with("HTTP/1.1 200") && history.contains(told), "{history}");
+    let wrong = get(&page, "/api/lineage/numbers").await;
+    assert!(wrong.starts_with("HTTP/1.1 400") && wrong.contains("`numbers` names no record"), "{wrong}");
+    let before = get(&page, "/api/lineage/made-2").await;
+    assert!(before.starts_with("HTTP/1.1 409") && before.contains("has not begun"), "{before}");
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ pub struct Ends {
     /// Per reason.
     pub quarantine: BTreeMap<String, u64>,
     pub roots_ended: BTreeMap<&'static str, u64>,
+    /// Per sink, each value with the source records that it was made of; sorted.
+    pub lineage: Vec<Vec<(u64, BTreeSet<usize>)>>,
 }
 
 /// A record.
@@ -28,6 +30,8 @@ struct Rec {
     /// The same in every evaluation.
     id: u64,
     roots: BTreeSet<usize>,
+    /// All source records that went into it: unlike roots with those of a whole's parts, and of what a person was asked about.
+    sources: BTreeSet<usize>,
     rounds: BTreeMap<usize, u32>,
     /// Families and the place in each.
     scopes: Vec<(usize, usize)>,
@@ -38,7 +42,7 @@ struct Rec {
 }
 
 /// Roots of the second source are numbered from here.
-const SECOND: usize = 1000;
+pub const SECOND: usize = 1000;
 /// And those of answers.
 const ANSWERS: usize = 1 << 40;
 
@@ -73,6 +77,8 @@ struct Family {
     parent: Rec,
     live: usize,
     parts: Vec<Option<Vec<u64>>>,
+    /// What the parts were made of.
+    sources: BTreeSet<usize>,
     /// What the parts add to what the whole carries.
     marks: Vec<(Origin, u32)>,
     rounds: BTreeMap<usize, u32>,
@@ -104,6 +110,7 @@ fn made_of(all: &[&Rec]) -> Rec {
         made.id = mix(made.id, one.id);
         made.time = made.time.max(one.time);
         made.roots.extend(&one.roots);
+        made.sources.extend(&one.sources);
         for (&point, &rounds) in &one.rounds {
             let mine = made.rounds.entry(point).or_default();
             *mine = rounds.max(*mine);
@@ -169,6 +176,7 @@ pub fn evaluate(
                 x: value(source as u64, n),
                 id: mix(root as u64, 7),
                 roots: [root].into(),
+                sources: [root].into(),
                 rounds: BTreeMap::new(),
                 scopes: Vec::new(),
                 marks: Vec::new(),
@@ -196,6 +204,11 @@ pub fn evaluate(
     for out in &mut run.ends.out {
         out.sort_unstable();
     }
+    run.ends.lineage = vec![Vec::new(); sinks];
+    for (sink, record) in &run.last {
+        run.ends.lineage[*sink].push((record.x, record.sources.clone()));
+    }
+    run.ends.lineage.iter_mut().for_each(|lineage| lineage.sort());
     if case.ordered
         && !model.asks
         && let Some(out) = run.ends.out.last_mut()
@@ -292,9 +305,11 @@ impl Evaluation<'_> {
                 let (origin, _, revised) = self.enter(number, &mut record);
                 for added in self.table.added.get(&origin).into_iter().flatten() {
                     if self.table.is_current(&added.marks) {
-                        let Added { by: _, x, id, roots, rounds, marks, path, values, time } = added.clone();
+                        let Added { by: _, x, id, roots, sources, rounds, marks, path, values, time } =
+                            added.clone();
                         self.values.extend(values);
-                        let beside = Rec { x, id, roots, rounds, marks, path, scopes: scopes.clone(), time };
+                        let scopes = scopes.clone();
+                        let beside = Rec { x, id, roots, sources, rounds, marks, path, scopes, time };
                         self.fork(node, &beside, 1);
                         self.stack.push((node, 0, beside));
                     }
@@ -375,6 +390,7 @@ impl Evaluation<'_> {
                         parent: record.clone(),
                         live,
                         parts: none,
+                        sources: BTreeSet::new(),
                         marks: Vec::new(),
                         rounds: BTreeMap::new(),
                     });
@@ -405,6 +421,7 @@ impl Evaluation<'_> {
                 let (family, place) = *record.scopes.iter().rev().find(of_this).unwrap();
                 let family = &mut self.families[family];
                 family.parts[place].get_or_insert_default().push(x);
+                family.sources.extend(&record.sources);
                 for mark in record.marks.iter().filter(|mark| !family.parent.marks.contains(mark)) {
                     if !family.marks.contains(mark) {
                         family.marks.push(*mark);
@@ -428,7 +445,8 @@ impl Evaluation<'_> {
         let root = ANSWERS + id as usize % ANSWERS;
         self.best.entry(root).or_insert(Fate::Withdrawn);
         let (rounds, scopes, marks, path) = Default::default();
-        let answered = Rec { x, id, roots: [root].into(), rounds, scopes, marks, path, time: record.time };
+        let (roots, sources, time) = ([root].into(), record.sources.clone(), record.time);
+        let answered = Rec { x, id, roots, sources, rounds, scopes, marks, path, time };
         self.end(node, &record, Fate::Escalated);
         self.on((node, 0), x, answered);
     }
@@ -510,14 +528,15 @@ impl Evaluation<'_> {
                 let values: Vec<_> = record.marks.iter().filter_map(values).collect();
                 for (origin, _) in chosen.filter(|_| !known) {
                     let id = mix(record.id, node as u64 + 2000);
-                    let (roots, mut marks) = (record.roots.clone(), record.marks.clone());
+                    let (roots, sources) = (record.roots.clone(), record.sources.clone());
+                    let mut marks = record.marks.clone();
                     if let Some(beside) = self.entries.get(&origin) {
                         marks.sort_by_key(|mark| beside.contains(mark) || mark.0 == origin);
                     }
                     let path = record.path.iter().copied().chain([u32::MAX - 1, node as u32]).collect();
                     let (rounds, values) = (rounds.clone(), values.clone());
                     let time = record.time;
-                    let added = Added { by, x, id, roots, rounds, marks, path, values, time };
+                    let added = Added { by, x, id, roots, sources, rounds, marks, path, values, time };
                     self.asked.push(record.asks(origin, What::Append(added)));
                 }
                 self.on((node, 0), record.x, record);
@@ -597,13 +616,15 @@ impl Evaluation<'_> {
     }
 
     fn complete(&mut self, number: usize) {
-        let Family { gather, ref parent, live: 0, ref parts, ref marks, ref rounds } = self.families[number]
+        let Family { gather, ref parent, live: 0, ref parts, ref sources, ref marks, ref rounds } =
+            self.families[number]
         else {
             return;
         };
         let Step::Gather(a) = self.model.steps[gather] else { return };
         let mut record = parent.clone();
         worst(&mut record.rounds, rounds);
+        record.sources.extend(sources);
         record.marks.extend(marks);
         match a.whole(record.x, parts) {
             Some(x) => self.on((gather, 0), x, record),

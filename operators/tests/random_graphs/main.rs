@@ -13,9 +13,12 @@ mod known;
 mod oracle;
 mod table;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use eddyline::{Change, prelude::*, runtime::rules::Rules};
+use eddyline::{Change, RecordId, prelude::*, runtime::rules::Rules};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -25,7 +28,7 @@ use proptest::{
 use crate::{
     build::build,
     case::{Case, Kind, case, mix},
-    evaluate::Ends,
+    evaluate::{Ends, SECOND},
     oracle::outcomes,
 };
 
@@ -48,9 +51,9 @@ fn run(
     records: usize,
     schedule: When,
     rules: Rules,
-) -> Result<(Report, Vec<Vec<u64>>), TestCaseError> {
+) -> Result<(Report, Results), TestCaseError> {
     let (flow, outputs, changes, model) = build(case, records);
-    let flow = flow.with_rules(rules);
+    let flow = flow.with_rules(rules).lineage(Lineage::Ids);
     let flow = match schedule {
         When::Seeded(seed) => flow.seeded(seed),
         When::Actors { fused } => flow.fused(fused),
@@ -71,19 +74,48 @@ fn run(
     };
     let mut report = run.map_err(|error| TestCaseError::fail(error.to_string()))?;
     let last = outputs.len() - 1;
-    let values = outputs.into_iter().enumerate().map(|(nth, out)| {
-        let mut values = report.take(out);
+    let mut lineage = Vec::new();
+    let mut values = Vec::new();
+    for (nth, out) in outputs.into_iter().enumerate() {
+        let traced = report.take_traced(out).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let mut all: Vec<u64> = traced.iter().map(|(value, _)| *value).collect();
         if !(case.ordered && !model.asks && nth == last) {
-            values.sort_unstable();
+            all.sort_unstable();
         }
-        values
-    });
-    let values: Vec<Vec<u64>> = values.collect();
+        values.push(all);
+        let few = if case.exact { usize::MAX } else { 20 };
+        let mut sources = Vec::new();
+        for (value, record) in traced.into_iter().take(few) {
+            sources.push((value, sources_of(record, &report)?));
+        }
+        sources.sort();
+        lineage.push(sources);
+    }
     let changes = report.take(changes);
     let mut last = values[last].clone();
     last.sort_unstable();
     prop_assert_eq!(replay(changes)?, last, "the changes come to something else");
-    Ok((report, values))
+    Ok((report, Results { values, lineage }))
+}
+
+/// What came out, per sink.
+struct Results {
+    values: Vec<Vec<u64>>,
+    lineage: Vec<Vec<(u64, BTreeSet<usize>)>>,
+}
+
+/// The source records that a result was made of, as the oracle numbers them.
+fn sources_of(record: RecordId, report: &Report) -> Result<BTreeSet<usize>, TestCaseError> {
+    let history = report.lineage().of(record);
+    prop_assert_eq!(history.lives[0].fate(), Some(Fate::Emitted), "{}", history);
+    for life in &history.lives {
+        prop_assert!(!life.events.is_empty(), "of {} nothing is known\n{}", life.name, history);
+    }
+    let number = |root: RecordId| {
+        let name = &report.graph().nodes[root.source().unwrap() as usize].name;
+        root.seq() as usize + if name == "others" { SECOND } else { 0 }
+    };
+    Ok(history.roots().into_iter().map(number).collect())
 }
 
 /// What a log of changes comes to.
@@ -134,13 +166,13 @@ fn check_against_oracle(case: &Case, rules: Rules, with_actors: bool) -> Result<
     // A few of them as they run outside of tests.
     let actors = [true, false].map(|fused| When::Actors { fused });
     for nth in seeded.chain(actors.into_iter().filter(|_| with_actors && case.seed.is_multiple_of(8))) {
-        let (report, out) = run(case, case.records, nth, rules)?;
+        let (report, Results { values: out, lineage }) = run(case, case.records, nth, rules)?;
         check_run(case, &report)?;
         let mut quarantine = BTreeMap::new();
         for fault in report.faults() {
             *quarantine.entry(fault.kind.name().to_owned()).or_default() += 1;
         }
-        let ends = Ends { out, quarantine, roots_ended: report.roots().ended.clone() };
+        let ends = Ends { out, quarantine, roots_ended: report.roots().ended.clone(), lineage };
         prop_assert!(
             allowed.contains(&ends),
             "schedule {nth:?}: {:?}\nis none of {} allowed, such as\n{:?}\n{}",

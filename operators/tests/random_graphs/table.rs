@@ -20,6 +20,7 @@ pub struct Added {
     pub x: u64,
     pub id: u64,
     pub roots: BTreeSet<usize>,
+    pub sources: BTreeSet<usize>,
     pub rounds: BTreeMap<usize, u32>,
     pub marks: Vec<(Origin, u32)>,
     pub path: Vec<u32>,

@@ -100,6 +100,27 @@ test('faults are listed by reason, or the view says what it will show', async ({
   await expect(page.getByTestId('reason').or(page.getByTestId('empty')).first()).toBeVisible();
 });
 
+test('a record in quarantine tells what happened to it, and leads to what it was made of', async ({ page }) => {
+  await page.goto('/#faults');
+  await page.getByTestId('fault-record').first().click();
+  await expect(page).toHaveURL(/#faults\/record\//);
+  const lives = page.getByTestId('life');
+  await expect(lives.first()).toContainText(/rejected|spent/);
+  await expect(lives.filter({ hasText: 'came in' }).first()).toBeVisible();
+
+  const others = lives.locator('h3 button');
+  if (await others.count()) {
+    const name = await others.first().innerText();
+    await others.first().click();
+    await expect(page.getByTestId('inspector').locator('h2')).toHaveText(name);
+  }
+});
+
+test('a record that nobody knows is said to be unknown', async ({ page }) => {
+  await page.goto('/#faults/record/made-281474976710655');
+  await expect(page.getByTestId('history-trouble')).toBeVisible();
+});
+
 test('the theme can be changed and is kept', async ({ page }) => {
   await open(page);
   const before = await theme(page);

@@ -9,6 +9,8 @@
 //! | `W4` | a model that takes 50 µs for a batch of 32 |
 //! | `p50` | the latency of `W1` at 100,000 records a second |
 //!
+//! The engine `ids` is Eddyline that writes down the lineage of each record.
+//!
 //! One process per measurement, engines interleaved in rounds, medians. Every process checks its count and its sum. CPU time is
 //! user and system time of the whole process, by input records (`W2`: by pairs of them).
 //!
@@ -45,7 +47,7 @@ const CASES: [Case; 6] = [
     Case {
         name: "W1",
         unit: "ns/record",
-        engines: &["eddyline", "unfused", "timely", "tokio", "plain"],
+        engines: &["eddyline", "ids", "unfused", "timely", "tokio", "plain"],
         records: 10_000_000,
     },
     Case { name: "W1-short", unit: "ns/record", engines: &["eddyline"], records: 1_000_000 },
@@ -58,7 +60,7 @@ const CASES: [Case; 6] = [
     Case {
         name: "W3",
         unit: "ns/record",
-        engines: &["eddyline", "timely", "tokio", "plain"],
+        engines: &["eddyline", "ids", "timely", "tokio", "plain"],
         records: 10_000_000,
     },
     Case {

@@ -45,8 +45,9 @@ const KNOWN: [(u64, Seen); 3] = [
 
 pub fn run(engine: &str, n: u64) -> Result<(), Box<dyn Error>> {
     let seen = match engine {
-        "eddyline" => on_tokio(eddyline(n, true))??,
-        "unfused" => on_tokio(eddyline(n, false))??,
+        "eddyline" => on_tokio(eddyline(n, true, Lineage::Off))??,
+        "ids" => on_tokio(eddyline(n, true, Lineage::Ids))??,
+        "unfused" => on_tokio(eddyline(n, false, Lineage::Off))??,
         "timely" => timely(n)?,
         "tokio" => on_tokio(tokio(n))?,
         "plain" => plain(n),
@@ -82,10 +83,10 @@ pub fn steps(source: Stream<Rec>) -> Stream<Rec> {
     source.map(triple).filter(no_tens).map(note).filter(no_sevens).map(shift)
 }
 
-async fn eddyline(n: u64, fused: bool) -> Result<Seen, RunError> {
+async fn eddyline(n: u64, fused: bool, lineage: Lineage) -> Result<Seen, RunError> {
     let seen = Shared::default();
     let sink = seen.clone();
-    let flow = Workflow::new("W1").fused(fused);
+    let flow = Workflow::new("W1").fused(fused).lineage(lineage);
     steps(flow.source("records", (0..n).map(Rec::new))).for_each(move |r| sink.add_record(&r));
     flow.run().await?;
     Ok(seen.get())

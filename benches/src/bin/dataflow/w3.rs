@@ -67,7 +67,8 @@ const KNOWN: [(u64, Seen); 3] = [
 
 pub fn run(engine: &str, n: u64) -> Result<(), Box<dyn Error>> {
     let outcome = match engine {
-        "eddyline" => on_tokio(eddyline(n))??,
+        "eddyline" => on_tokio(eddyline(n, Lineage::Off))??,
+        "ids" => on_tokio(eddyline(n, Lineage::Ids))??,
         "timely" => timely(n),
         "tokio" => on_tokio(tokio(n))?,
         "plain" => plain(n),
@@ -106,10 +107,10 @@ fn plain(n: u64) -> Outcome {
     outcome
 }
 
-async fn eddyline(n: u64) -> Result<Outcome, RunError> {
+async fn eddyline(n: u64, lineage: Lineage) -> Result<Outcome, RunError> {
     let seen = Shared::default();
     let sink = seen.clone();
-    let flow = Workflow::new("W3");
+    let flow = Workflow::new("W3").lineage(lineage);
     let (records, again) = flow.source("records", (0..n).map(source)).feedback("again", Rounds::at_most(3));
     records
         .map(work)

@@ -36,7 +36,21 @@ export interface NodeNow {
 export interface EdgeNow { records: number; queued: number; most: number }
 export interface LoopNow { nodes: number[]; names: string[]; permits: number; used: number; overflow_most: number }
 export interface Reason { node: number; kind: string; reason: string; first: string; count: number; advice: string }
-export interface Fault { at_us: number; node: number; kind: string; reason: string; record: string; value: unknown }
+export interface Fault { at_us: number; node: number; kind: string; reason: string; record: string; id: string; value: unknown }
+
+/** What happened to a record and to what it was made of: runtime/src/lineage/history.rs. */
+export interface History { record: string; lineage: 'off' | 'ids' | 'values'; since_us: number | null; lives: Life[]; left_out: number }
+export interface Life { record: string; name: string; is_root: boolean; is_cause: boolean; events: LifeEvent[] }
+export type LifeEvent = { at_us: number; node: number; operator: string; value?: unknown; after?: unknown } & What;
+export type What =
+  | { what: 'entered' | 'taken_in' | 'withdrawn' }
+  | { what: 'made'; of: string[] }
+  | { what: 'version'; version: number; of: string; because: string }
+  | { what: 'went_into'; record: string }
+  | { what: 'judged'; verdict: string; why: string; rounds: number | null }
+  | { what: 'called'; device: string; items: number; launches: number; waited_us: number; ran_us: number }
+  | { what: 'failed'; kind: string; reason: string }
+  | { what: 'ended'; fate: string };
 
 /** Values are cut where they are long; a candidate is answered by its place. */
 export interface Question {

@@ -2,10 +2,10 @@
 
 export const TABS = ['graph', 'faults', 'people', 'devices'] as const;
 export type Tab = (typeof TABS)[number];
-export type Kind = 'node' | 'edge' | 'device' | 'balance';
+export type Kind = 'node' | 'edge' | 'device' | 'balance' | 'record';
 export interface Selected { kind: Kind; id: string }
 
-const KINDS: readonly string[] = ['node', 'edge', 'device', 'balance'];
+const KINDS: readonly string[] = ['node', 'edge', 'device', 'balance', 'record'];
 
 class Place {
   tab = $state<Tab>('graph');
