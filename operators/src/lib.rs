@@ -34,6 +34,7 @@
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
 //! | see what may still be taken back, and where that is waited for | [`Workflow::auxiliary`] |
 //! | revise, delete or add to what a record was made of | [`Stream::keep`], [`Stream::handle_kept`], [`Ancestors`] |
+//! | keep what failed in a file, and replay it | [`Workflow::quarantine`], [`Quarantine`], [`Workflow::replay`], [`Stream::replayable`] |
 //! | ask a person | [`Stream::escalate_to`], [`Question`], [`Desk`] |
 //! | try a step in several ways | [`Stream::alternatives`], [`Stream::model_cascade`], [`Stream::handle_or_next`] |
 //! | go round until something is done | [`Stream::iterate`] |
@@ -80,6 +81,9 @@ mod oscillation;
 #[doc = include_str!("../PROMISES.md")]
 pub mod promises {}
 mod par_map;
+#[cfg(feature = "quarantine")]
+mod quarantine;
+mod replayable;
 mod report;
 mod rows;
 mod scan;
@@ -100,6 +104,8 @@ pub use eddyline_handlers::{
     check_digit, testing,
 };
 pub use eddyline_planner::Plan;
+#[cfg(feature = "quarantine")]
+pub use eddyline_quarantine::{Faults, Filter, Quarantine};
 pub use eddyline_runtime as runtime;
 pub use eddyline_runtime::{
     Data,
@@ -137,6 +143,8 @@ pub use workflow::Workflow;
 pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
+    #[cfg(feature = "quarantine")]
+    pub use crate::{Faults, Filter, Quarantine};
     pub use crate::{
         Ancestors, Answer, Chain, Check, Children, Data, Desk, Failed, Fate, Fault, Feedback, Gather, Group,
         Handler, Image, Kept, Model, NextAlternative, NoLoop, Output, Plan, Question, Report, Rounds,

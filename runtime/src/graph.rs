@@ -10,6 +10,7 @@ use std::{
     collections::HashMap,
     fmt,
     panic::Location,
+    path::Path,
     sync::{Arc, Weak},
 };
 
@@ -27,6 +28,7 @@ use crate::{
     operator::{Meters, NodeCore, Operator},
     people::Questions,
     ports::Port,
+    quarantine::{Replays, Store},
     record::FeedbackId,
     regions::Crossing,
     run::RunOptions,
@@ -129,6 +131,7 @@ pub struct Start<'a> {
     pub(crate) inside: Option<(Arc<Loop>, usize)>,
     pub(crate) schedule: Schedule,
     pub(crate) linear: bool,
+    pub(crate) stores: &'a [Arc<dyn Store>],
     /// Per ask, whether the records that come to it have times.
     pub(crate) timed: &'a [bool],
 }
@@ -142,6 +145,11 @@ impl Start<'_> {
     /// Whether a record inside the operator's loop is always alone: see [`linear`](crate::linear).
     pub fn is_in_linear_loop(&self) -> bool {
         self.linear
+    }
+
+    /// Where the run marks what comes back from this file.
+    pub fn store_at(&self, path: &Path) -> Option<Arc<dyn Store>> {
+        self.stores.iter().find(|store| store.is_at(path)).cloned()
     }
 
     /// The run's clock.
@@ -203,6 +211,10 @@ pub(crate) struct Inner {
     models: Vec<ServedModel>,
     /// Where people are asked, with the node.
     pub desks: Vec<(u32, Arc<dyn Questions>)>,
+    /// Sources at which records may come back, with the node.
+    pub replays: Vec<(u32, Arc<dyn Replays>)>,
+    /// Where what comes back is marked.
+    pub stores: Vec<Arc<dyn Store>>,
     /// Whether a task outside of the graph brings records or answers.
     fed_by_tasks: bool,
     errors: Vec<BuildError>,
@@ -499,6 +511,7 @@ impl Graph {
 
     /// Finds the loops, tells the edges, and builds every node.
     pub(crate) fn build(&self, options: &RunOptions, clock: &Clock, serving: &Serving) -> Built {
+        let stores = self.stores(options.store.as_ref());
         let mut inner = self.inner.lock();
         let loops = inner.find_loops(options.permits, options.rules);
         let regions = inner.find_regions(&loops);
@@ -547,6 +560,7 @@ impl Graph {
                 schedule: options.schedule,
                 linear: core.regions.loop_.is_some_and(|number| linear[number as usize]),
                 timed: &timed,
+                stores: &stores,
             };
             if let Some(build) = def.build.take() {
                 nodes.push((core, def.spec.role, build(start)));

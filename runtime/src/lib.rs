@@ -10,6 +10,7 @@
 //! | what may still come | [`epochs`] (completion, order), [`times`] (event time) |
 //! | how records change | [`origin`] (versions, withdrawals, finality), [`linear`] (where none are needed), [`at_rest`] (rows that are told) |
 //! | how records end | [`fate`], [`fault`], [`guard`] |
+//! | where failed ones are kept, and come back from | [`quarantine`] |
 //! | what people are asked | [`people`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
 //! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
@@ -49,6 +50,7 @@ pub mod origin;
 pub mod people;
 mod points;
 pub mod ports;
+pub mod quarantine;
 pub mod record;
 mod regions;
 #[doc(hidden)]

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::{
     people::{AnswerError, QuestionView},
+    quarantine::{Entry, Filter, ReplayError, ReplayedNow, StoreError},
     view::{GraphView, Snapshot},
 };
 
@@ -41,6 +42,23 @@ pub trait Watch: Send + Sync + 'static {
     /// # Errors
     /// It does not wait for an answer, or this is none.
     fn answer(&self, node: u32, number: u64, answer: serde_json::Value) -> Result<(), AnswerError>;
+    /// The faults that fit, newest first: of the run's [store](crate::quarantine::Store), or the first 100,000 of the run where it
+    /// has none. May read a file.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn quarantine(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        let _ = filter;
+        Ok(Vec::new())
+    }
+    /// Has what the sources brought of these faults come in again, each at its source, as new source records.
+    ///
+    /// # Errors
+    /// The run is not running, or the store cannot be read. What cannot come in by itself is told one by one.
+    fn replay(&self, filter: &Filter) -> Result<ReplayedNow, ReplayError> {
+        let _ = filter;
+        Err(ReplayError::NotRunning)
+    }
 }
 
 /// What is to pause or to go on.

@@ -350,6 +350,9 @@ impl ProvisionalEnd {
             self.node.stats.ended.turn(self.fate, Fate::Withdrawn);
             if let Some(fault) = self.fault {
                 shared.faults.withdraw(fault);
+                if let Some(store) = &shared.store {
+                    store.withdraw(fault);
+                }
             }
             self.end_roots(Fate::Withdrawn, shared);
         } else {

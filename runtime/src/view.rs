@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::quarantine::StoreState;
+
 /// The graph as it runs: laid out once per `version` by whoever draws it.
 #[derive(Clone, Debug, Serialize)]
 pub struct GraphView {
@@ -298,6 +300,9 @@ pub struct FaultsView {
     pub by_reason: Vec<ReasonView>,
     /// The latest, newest first, at most 50.
     pub recent: Vec<FaultView>,
+    /// Where they are kept beyond the run, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreState>,
 }
 
 /// How often one reason was given at one operator.
