@@ -119,13 +119,7 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
         let judge = |value: &T, tag: &Tag| self.handler.judge(value, &Seen::after(tag.rounds(), 0));
         let (on, counts) =
             judge_rows(batch, &mut self.said, cx, judge, |value, tag, verdict, judging, cx| {
-                match obey(value, tag, verdict, judging, &mut elsewhere, out, cx) {
-                    None => {}
-                    Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => {
-                        match never {}
-                    }
-                    Some((Back::Delete(nothing), ..)) => match *nothing {},
-                }
+                obey_alone(value, tag, verdict, judging, &mut elsewhere, out, cx);
             });
         elsewhere.put(out, cx);
         out.put(on, cx);
@@ -200,6 +194,23 @@ pub(crate) enum Back<R> {
     Revise(Ancestor<R>, R),
     Append(Ancestor<R>, R),
     Delete(Ancestor<R>),
+}
+
+/// Does what a verdict says of a handler that has no loop to send anything back to.
+pub(crate) fn obey_alone<T: Data>(
+    value: T,
+    tag: Tag,
+    verdict: Verdict<T, NoLoop>,
+    judging: Judging<'_, T>,
+    elsewhere: &mut Elsewhere<T>,
+    out: &Onward<T>,
+    cx: &mut Cx<'_>,
+) {
+    match obey(value, tag, verdict, judging, elsewhere, out, cx) {
+        None => {}
+        Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => match never {},
+        Some((Back::Delete(nothing), ..)) => match *nothing {},
+    }
 }
 
 /// Does what a verdict says, except for what it sends back, which it gives back with the record.

@@ -1,7 +1,11 @@
 //! Judging a batch: most records go on as they are, so only those of which more is said are taken out of their places.
 
+use std::time::Duration;
+
 use eddyline_handlers::Verdict;
-use eddyline_runtime::{Data, batch::Batch, guard, operator::Cx, record::Tag, view::VerdictCounts};
+use eddyline_runtime::{
+    Data, batch::Batch, clock::Clock, guard, operator::Cx, record::Tag, view::VerdictCounts,
+};
 
 use crate::rows;
 
@@ -24,6 +28,37 @@ pub(crate) struct Judging<'b, T> {
     pub counts: &'b mut VerdictCounts,
 }
 
+/// Times some calls of a handler: asking for the time is as dear as a small judgement.
+pub(crate) struct Timed {
+    clock: Clock,
+    took: Vec<Duration>,
+}
+
+/// One row of so many is timed.
+const ONE_OF: usize = 16;
+
+impl Timed {
+    pub fn new(cx: &Cx<'_>) -> Self {
+        Self { clock: cx.clock().clone(), took: Vec::new() }
+    }
+
+    /// Calls, and times it if it is this row's turn.
+    pub fn time<R>(&mut self, row: usize, call: impl FnOnce() -> R) -> R {
+        if !row.is_multiple_of(ONE_OF) {
+            return call();
+        }
+        let begun = self.clock.now();
+        let said = call();
+        self.took.push(self.clock.now() - begun);
+        said
+    }
+
+    /// Counts what was timed.
+    pub fn count(self, cx: &Cx<'_>) {
+        cx.count_latency(self.took);
+    }
+}
+
 /// Asks `judge` about every row and has `obey` do what it says of those that do not simply go on, in order. Gives what goes on.
 /// A row on which `judge` panicked ends as a fault.
 pub(crate) fn judge_rows<T: Data, R>(
@@ -35,15 +70,18 @@ pub(crate) fn judge_rows<T: Data, R>(
 ) -> (Batch<T>, VerdictCounts) {
     let mut counts = VerdictCounts::default();
     let (mut values, tags) = batch.into_parts();
-    let panics = guard::each(0..values.len(), |row| match judge(&values[row], &tags.get(row)) {
-        Verdict::Pass => counts.passed += 1,
-        Verdict::Replace(value) => {
-            counts.replaced += 1;
-            values[row] = value;
-        }
-        Verdict::Abstain => counts.abstained += 1,
-        verdict => said.push((row, verdict)),
-    });
+    let mut timed = Timed::new(cx);
+    let panics =
+        guard::each(0..values.len(), |row| match timed.time(row, || judge(&values[row], &tags.get(row))) {
+            Verdict::Pass => counts.passed += 1,
+            Verdict::Replace(value) => {
+                counts.replaced += 1;
+                values[row] = value;
+            }
+            Verdict::Abstain => counts.abstained += 1,
+            verdict => said.push((row, verdict)),
+        });
+    timed.count(cx);
     counts.judged = counts.passed + counts.replaced + counts.abstained;
     let batch = Batch::from_parts(values, tags);
     if said.is_empty() && panics.is_empty() {

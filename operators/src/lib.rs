@@ -31,6 +31,7 @@
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | judge them by rules that are built in, count and limit who judges | [`handlers`] |
+//! | leave a place for a handler that is put there while it runs | [`Stream::slot`], [`handlers::Handlers`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
 //! | see what may still be taken back, and where that is waited for | [`Workflow::auxiliary`] |
 //! | revise, delete or add to what a record was made of | [`Stream::keep`], [`Stream::handle_kept`], [`Ancestors`] |
@@ -64,6 +65,7 @@ mod gather;
 mod group_by;
 mod handle;
 mod handle_next;
+mod handler_table;
 mod inspect;
 mod interval_join;
 mod iterate;
@@ -89,6 +91,7 @@ mod rows;
 mod scan;
 mod scatter;
 mod sink;
+mod slot;
 mod source;
 mod split;
 mod stream;
@@ -130,6 +133,7 @@ pub use feedback::{Feedback, Rounds};
 pub use gather::{Child, Children};
 pub use group_by::Group;
 pub use handle_next::Keys;
+pub use handler_table::{HandlerRow, HandlerTable};
 pub use iterate::Step;
 pub use kept::Kept;
 pub use model::{Model, OnnxBuilder, OnnxInput};
@@ -143,12 +147,12 @@ pub use workflow::Workflow;
 pub mod prelude {
     #[cfg(feature = "page")]
     pub use crate::web_ui;
-    #[cfg(feature = "quarantine")]
-    pub use crate::{Faults, Filter, Quarantine};
     pub use crate::{
         Ancestors, Answer, Chain, Check, Children, Data, Desk, Failed, Fate, Fault, Feedback, Gather, Group,
         Handler, Image, Kept, Model, NextAlternative, NoLoop, Output, Plan, Question, Report, Rounds,
         RunError, Seen, Step, Stream, Tensor, Tried, Verdict, Window, Workflow, by,
     };
+    #[cfg(feature = "quarantine")]
+    pub use crate::{Faults, Filter, Quarantine};
     pub use std::time::Duration;
 }

@@ -104,7 +104,11 @@ fn read<T: Data>(path: &Path, id: u64, json: Option<&str>) -> Result<T, Unreadab
     })?;
     serde_json::from_str(json).map_err(|error| Unreadable {
         raw: Some(json.to_owned()),
-        ..unreadable(path, id, format!("it is no {}: {error}", eddyline_runtime::data::short_type_name::<T>()))
+        ..unreadable(
+            path,
+            id,
+            format!("it is no {}: {error}", eddyline_runtime::data::short_type_name::<T>()),
+        )
     })
 }
 

@@ -78,7 +78,12 @@ impl std::ops::Deref for GraphHandle {
 
 impl<T> Clone for Stream<T> {
     fn clone(&self) -> Self {
-        Self { graph: self.graph.clone(), port: self.port.clone(), exits: self.exits.clone(), returning: self.returning.clone() }
+        Self {
+            graph: self.graph.clone(),
+            port: self.port.clone(),
+            exits: self.exits.clone(),
+            returning: self.returning.clone(),
+        }
     }
 }
 

@@ -40,7 +40,10 @@ fn scan(text: &str, sure: f64) -> Scan {
 /// What both workflows have: numbers of scans, less than a hundred, read by somebody who is sure.
 fn numbers(scans: Stream<Scan>, least: f64) -> Stream<i64> {
     scans
-        .handle("confident", move |scan| if scan.sure < least { Verdict::reject("blank page") } else { Verdict::Pass })
+        .handle(
+            "confident",
+            move |scan| if scan.sure < least { Verdict::reject("blank page") } else { Verdict::Pass },
+        )
         .try_map(|scan| scan.text.parse::<i64>())
         .named("parse")
         .map(|n| {
@@ -82,7 +85,11 @@ async fn everything_that_is_known_of_a_fault_is_in_the_file() {
         ]
     );
     let small = faults.iter().find(|fault| fault.operator == "small").unwrap();
-    assert_eq!((&small.value, small.run, small.workflow.as_str()), (&None, 1, "scans"), "a map takes its value");
+    assert_eq!(
+        (&small.value, small.run, small.workflow.as_str()),
+        (&None, 1, "scans"),
+        "a map takes its value"
+    );
     assert!(small.reason.contains("400 is too large"), "{}", small.reason);
     let parse = faults.iter().find(|fault| fault.operator == "parse").unwrap();
     assert_eq!((parse.value.as_deref(), parse.type_name.as_str()), (some(1), "Scan"));
@@ -115,9 +122,13 @@ async fn faults_come_back_through_a_changed_workflow_and_are_marked() {
     let kept = numbers(flow.replay("blank", &blank), 0.25).collect();
     let mut report = flow.run().await.unwrap();
     assert_eq!(report.take(kept), [5]);
-    let marks: Vec<_> =
-        all(&path).iter().map(|f| (f.run, f.origin.clone(), f.replays.clone())).filter(|(.., r)| !r.is_empty()).collect();
-    let fates: Vec<_> = marks.iter().map(|(run, origin, r)| (*run, origin.as_str(), r[0].run, r[0].fate)).collect();
+    let marks: Vec<_> = all(&path)
+        .iter()
+        .map(|f| (f.run, f.origin.clone(), f.replays.clone()))
+        .filter(|(.., r)| !r.is_empty())
+        .collect();
+    let fates: Vec<_> =
+        marks.iter().map(|(run, origin, r)| (*run, origin.as_str(), r[0].run, r[0].fate)).collect();
     assert_eq!(fates, [(1, "scans #2", 2, Some(Fate::Rejected)), (1, "scans #4", 2, Some(Fate::Emitted))]);
     let again = all(&path).iter().find(|fault| fault.run == 2).unwrap().clone();
     assert_eq!((again.origin.as_str(), again.roots[0].replay_of), ("blank #0", Some(blank[0].id)));
@@ -131,7 +142,8 @@ async fn faults_come_back_through_a_changed_workflow_and_are_marked() {
     assert!(report.is_balanced());
     let open = Quarantine::open(&path).unwrap().faults(&Filter::new().run(1).not_replayed()).unwrap();
     assert!(open.is_empty(), "{open:?}");
-    let last = all(&path).iter().filter(|fault| fault.run == 1).filter(|fault| fault.replays[0].run == 3).count();
+    let last =
+        all(&path).iter().filter(|fault| fault.run == 1).filter(|fault| fault.replays[0].run == 3).count();
     assert_eq!(last, 2);
 }
 
@@ -164,8 +176,12 @@ async fn what_is_withdrawn_leaves_the_file() {
     for seed in 0..5 {
         let flow = Workflow::new("withdrawn").quarantine(&path).seeded(seed);
         let (numbers, again) = flow.source("numbers", 0..300).feedback("again", Rounds::at_most(1));
-        let judged = numbers.clone().handle("thirds", |n| if n % 3 == 0 { Verdict::reject("third") } else { Verdict::Pass });
-        let back = numbers.handle_or_retry("small", again, |n| if *n < 200 { Verdict::Retry(n + 1000) } else { Verdict::Pass });
+        let judged = numbers
+            .clone()
+            .handle("thirds", |n| if n % 3 == 0 { Verdict::reject("third") } else { Verdict::Pass });
+        let back = numbers.handle_or_retry("small", again, |n| {
+            if *n < 200 { Verdict::Retry(n + 1000) } else { Verdict::Pass }
+        });
         judged.ignore();
         back.ignore();
         let report = flow.run().await.unwrap();
@@ -193,9 +209,12 @@ async fn more_faults_than_the_queue_holds_are_all_written() {
 #[tokio::test]
 async fn a_file_that_is_no_quarantine_is_an_error_of_the_workflow() {
     let (dir, path) = file();
-    std::fs::write(&path, "a text that is long enough to be taken for the header of a database, and is none").unwrap();
+    std::fs::write(&path, "a text that is long enough to be taken for the header of a database, and is none")
+        .unwrap();
     let missing = dir.path().join("missing/quarantine.sqlite");
-    for (path, why) in [(&path, "is a file of something else, not a quarantine"), (&missing, "unable to open")] {
+    for (path, why) in
+        [(&path, "is a file of something else, not a quarantine"), (&missing, "unable to open")]
+    {
         let flow = Workflow::new("refused").quarantine(path);
         flow.source("numbers", [1]).ignore();
         let error = flow.run().await.unwrap_err().to_string();
@@ -262,9 +281,14 @@ async fn faults_come_back_into_the_present_run_with_a_file_and_without() {
         *least.lock().unwrap() = 20;
         let done = run.replay(&Filter::new().reason("small")).unwrap();
         assert_eq!(done, ReplayedNow { replayed: 2, refused: Vec::new() });
-        let ended = |faults: &[Entry]| faults.iter().flat_map(|f| &f.replays).filter(|r| r.fate.is_some()).count() == 2;
+        let ended = |faults: &[Entry]| {
+            faults.iter().flat_map(|f| &f.replays).filter(|r| r.fate.is_some()).count() == 2
+        };
         let faults = until(&|faults| ended(faults) && faults.len() == 3).await;
-        assert_eq!((faults[0].roots[0].replay_of, faults[0].origin.as_str()), (Some(faults[2].id), "numbers #3"));
+        assert_eq!(
+            (faults[0].roots[0].replay_of, faults[0].origin.as_str()),
+            (Some(faults[2].id), "numbers #3")
+        );
         let fates: Vec<_> = faults.iter().map(|fault| fault.replays.first().and_then(|r| r.fate)).collect();
         assert_eq!(fates, [None, Some(Fate::Emitted), Some(Fate::Rejected)]);
 

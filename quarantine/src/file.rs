@@ -21,9 +21,11 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
         });
     }
     let tried = || -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // For writing too, where that may be: a reader that may not would leave a `-wal` behind that it cannot tidy up.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(BUSY)?;
+        db.pragma_update(None, "query_only", true)?;
         Ok(db)
     };
     let db = tried().map_err(|error| explain(path, &error))?;
@@ -62,9 +64,17 @@ pub(crate) fn create(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
+/// Leaves one plain file behind, which needs no other beside it to be read, unless somebody else still has it open.
+pub(crate) fn leave(db: &Connection) {
+    let tried = db.busy_timeout(Duration::ZERO);
+    // Where it fails the file is as good; it then has two others beside it until the last one has closed it.
+    let _ = tried.and_then(|()| db.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())));
+}
+
 fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
     let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let tried = || -> rusqlite::Result<(i32, i32)> { Ok((pragma("application_id")?, pragma("user_version")?)) };
+    let tried =
+        || -> rusqlite::Result<(i32, i32)> { Ok((pragma("application_id")?, pragma("user_version")?)) };
     match tried().map_err(|error| explain(path, &error))? {
         (APPLICATION, VERSION) => Ok(()),
         (APPLICATION, version) => Err(StoreError {
@@ -90,7 +100,9 @@ pub(crate) fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => return not_ours(path),
         Some(ErrorCode::CannotOpen) => "check that its folder is there and may be written",
-        Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => "see that this user may write it, and its folder",
+        Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+            "see that this user may write it, and its folder"
+        }
         Some(ErrorCode::DiskFull) => "make room on the disk",
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another program has held it for long: let that one commit or close it"
@@ -98,8 +110,5 @@ pub(crate) fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DatabaseCorrupt) => "it is damaged: `sqlite3 FILE .recover` saves what is left",
         _ => "see that the disk has room and the file can be written",
     };
-    StoreError {
-        what: format!("the quarantine {}: {error}", path.display()),
-        advice: advice.to_owned(),
-    }
+    StoreError { what: format!("the quarantine {}: {error}", path.display()), advice: advice.to_owned() }
 }

@@ -22,7 +22,8 @@ pub(crate) fn find(path: &Path, db: &Connection, filter: &Filter) -> Result<Vec<
         );
         let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
         let mut faults = db.prepare(&sql)?;
-        let mut roots = db.prepare("SELECT source, place, value, replay_of FROM roots WHERE fault = ?1 ORDER BY nth")?;
+        let mut roots =
+            db.prepare("SELECT source, place, value, replay_of FROM roots WHERE fault = ?1 ORDER BY nth")?;
         let mut replays = db.prepare("SELECT run, fate FROM replays WHERE fault = ?1 ORDER BY run, nth")?;
         let mut all = Vec::new();
         let mut rows = faults.query(values.as_slice())?;

@@ -32,7 +32,12 @@ struct State<N> {
 impl<N> Queue<N> {
     pub fn new() -> Self {
         let state = State { notes: VecDeque::new(), bytes: 0, closed: false, stuck: false };
-        Self { state: Mutex::new(state), filled: Condvar::new(), room: Condvar::new(), closing: Condvar::new() }
+        Self {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            room: Condvar::new(),
+            closing: Condvar::new(),
+        }
     }
 
     /// Adds a note of about so many bytes; waits for room. Says whether it took it: a queue that is full while nothing can be

@@ -186,6 +186,8 @@ impl Inner {
 
     /// The thread: writes until no more will come.
     fn write_all(&self, mut db: Connection) {
+        // When no more will come it is tried once more, and not for ever.
+        let mut last_try = false;
         while let Some(notes) = self.queue.take() {
             loop {
                 match self.write(&mut db, &notes) {
@@ -200,7 +202,8 @@ impl Inner {
                     }
                     Err(error) => {
                         *self.problem.lock() = Some(explain(&self.path, &error).to_string());
-                        if !self.queue.pause(AGAIN) {
+                        let more = self.queue.pause(AGAIN);
+                        if !more && std::mem::replace(&mut last_try, true) {
                             self.missing.fetch_add(notes.len() as u64, Ordering::Relaxed);
                             break;
                         }
@@ -208,6 +211,7 @@ impl Inner {
                 }
             }
         }
+        file::leave(&db);
     }
 
     /// Writes all of these or none. Says how many faults it filed and withdrew.
@@ -228,7 +232,8 @@ impl Inner {
             let mut replay = all.prepare(
                 "INSERT INTO replays (fault, run, nth) SELECT id, ?2, ?3 FROM faults WHERE id = ?1",
             )?;
-            let mut end = all.prepare("UPDATE replays SET fate = ?4 WHERE fault = ?1 AND run = ?2 AND nth = ?3")?;
+            let mut end =
+                all.prepare("UPDATE replays SET fate = ?4 WHERE fault = ?1 AND run = ?2 AND nth = ?3")?;
             for note in notes {
                 match note {
                     Note::File(of) => {
@@ -268,5 +273,96 @@ impl Inner {
         }
         all.commit()?;
         Ok((filed, withdrawn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eddyline_runtime::fault::FaultKind;
+    use temp_dir::TempDir;
+
+    use super::*;
+
+    fn fault(number: u64, bytes: usize) -> Filing {
+        Filing {
+            number,
+            operator: "confident".into(),
+            kind: FaultKind::Rejected,
+            reason: "blank page".into(),
+            record: format!("0#{number}"),
+            origin: format!("scans #{number}"),
+            rounds: 0,
+            at_unix_ms: 1_000,
+            type_name: "String".into(),
+            value: Some(format!("{:?}", "x".repeat(bytes)).into()),
+            roots: Vec::new(),
+        }
+    }
+
+    fn count(path: &Path) -> u64 {
+        let sql = "SELECT count(*) FROM quarantine WHERE at_utc = '1970-01-01 00:00:01.000'";
+        Connection::open(path).unwrap().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_what_is_missing_is_counted() {
+        let dir = TempDir::new().unwrap();
+        let writer = Writer::open(dir.child("q.sqlite")).unwrap();
+        writer.db.lock().as_ref().unwrap().pragma_update(None, "max_page_count", 200).unwrap();
+        writer.begin("full", 0).unwrap();
+        for number in 0..3_000 {
+            writer.file(fault(number, 1_000));
+        }
+        Store::finish(&writer);
+        let state = writer.state();
+        assert_eq!(state.written + state.missing, 3_000, "{state:?}");
+        assert!(state.missing > 0, "{state:?}");
+        assert!(
+            state.problem.as_deref().is_some_and(|why| why.contains("full") && why.contains("make room"))
+        );
+        assert_eq!(count(&writer.path), state.written, "each batch whole or not at all");
+    }
+
+    #[test]
+    fn a_run_does_not_wait_for_a_file_that_another_holds_and_goes_on_when_it_is_free() {
+        let dir = TempDir::new().unwrap();
+        let writer = Writer::open(dir.child("q.sqlite")).unwrap();
+        writer.db.lock().as_ref().unwrap().busy_timeout(Duration::from_millis(10)).unwrap();
+        writer.begin("held", 0).unwrap();
+        let other = Connection::open(&writer.path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for number in 0..30_000 {
+            writer.file(fault(number, 10));
+        }
+        let held = writer.state();
+        assert!(held.written == 0 && held.missing > 0 && held.problem.is_some(), "{held:?}");
+        other.execute_batch("COMMIT").unwrap();
+        Store::finish(&writer);
+        let state = writer.state();
+        assert_eq!(
+            (state.written + state.missing, count(&writer.path)),
+            (30_000, state.written),
+            "{state:?}"
+        );
+        assert!(state.written >= 10_000, "what had found room is written: {state:?}");
+    }
+
+    #[test]
+    fn runs_are_numbered_and_two_may_fill_one_file() {
+        let dir = TempDir::new().unwrap();
+        let writers = [1, 2].map(|_| Writer::open(dir.child("q.sqlite")).unwrap());
+        for (writer, run) in writers.iter().zip(1..) {
+            writer.begin("both", 0).unwrap();
+            assert_eq!(writer.state().run, run);
+        }
+        for number in 0..500 {
+            writers.iter().for_each(|writer| writer.file(fault(number, 10)));
+        }
+        writers[0].withdraw(17);
+        writers.iter().for_each(Store::finish);
+        assert_eq!(writers.each_ref().map(|writer| writer.state().written), [499, 500]);
+        let left = writers[0].find(&Filter::new().run(1)).unwrap();
+        assert!(left.len() == 499 && left.iter().all(|entry| entry.origin != "scans #17"));
+        assert!(!dir.child("q.sqlite-wal").exists(), "one file when it is over");
     }
 }

@@ -309,12 +309,7 @@ impl FaultLog {
     }
 
     /// The faults that were kept whole and fit, newest first.
-    pub(crate) fn find(
-        &self,
-        filter: &Filter,
-        workflow: &str,
-        shared: &Shared,
-    ) -> Vec<quarantine::Entry> {
+    pub(crate) fn find(&self, filter: &Filter, workflow: &str, shared: &Shared) -> Vec<quarantine::Entry> {
         let started_unix_ms = shared.clock.started_unix_ms();
         let entries: Vec<(u64, Entry)> =
             self.state.lock().kept.iter().rev().map(|(number, entry)| (*number, Arc::clone(entry))).collect();
@@ -349,8 +344,12 @@ impl FaultLog {
                 replays: self.replays.lock().get(&number).cloned().unwrap_or_default(),
             }
         };
-        let fits = entries.into_iter().map(whole).filter(|entry| filter.fits(entry));
-        fits.take(filter.most.unwrap_or(usize::MAX)).collect()
+        let fits = |(number, entry): &(u64, Entry)| {
+            let (fault, reason) = entry.as_ref();
+            let replayed = || self.replays.lock().contains_key(number);
+            filter.fits((*number, 1), &fault.operator, fault.kind, reason, replayed)
+        };
+        entries.into_iter().filter(fits).take(filter.most.unwrap_or(usize::MAX)).map(whole).collect()
     }
 
     /// A fault of this log comes back into the run. What is given is told of its end.
@@ -390,7 +389,11 @@ impl FaultLog {
                 origin: fault.from.named(names),
                 rounds: fault.rounds,
                 value: fault.value.as_ref().map(Written::shown),
-                source_value: fault.roots.iter().find_map(|root| root.value.as_deref()).map(|text| preview_of(text, 4000)),
+                source_value: fault
+                    .roots
+                    .iter()
+                    .find_map(|root| root.value.as_deref())
+                    .map(|text| preview_of(text, 4000)),
                 at: fault.at,
             }
         };

@@ -35,6 +35,7 @@ use crate::{
     schedule::Schedule,
     scope::Scope,
     serve::{ModelClient, ServedModel, Serving},
+    slots::Slot,
     team,
     times::Ask,
     view::{GraphView, NodeView, ProblemView, Role},
@@ -211,6 +212,8 @@ pub(crate) struct Inner {
     models: Vec<ServedModel>,
     /// Where people are asked, with the node.
     pub desks: Vec<(u32, Arc<dyn Questions>)>,
+    /// Where handlers can be put, with the node.
+    pub slots: Vec<(u32, Arc<dyn Slot>)>,
     /// Sources at which records may come back, with the node.
     pub replays: Vec<(u32, Arc<dyn Replays>)>,
     /// Where what comes back is marked.

@@ -12,9 +12,10 @@
 //! | how records end | [`fate`], [`fault`], [`guard`] |
 //! | where failed ones are kept, and come back from | [`quarantine`] |
 //! | what people are asked | [`people`] |
+//! | where handlers can be put while it runs | [`slots`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
 //! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
-//! | who looks at it | [`observer`], [`view`] |
+//! | who looks at it | [`observer`], [`view`], [`latency`] |
 //! | time | [`clock`] |
 //!
 //! # What is absent, and why
@@ -40,6 +41,7 @@ pub mod image;
 pub mod in_place;
 #[cfg(test)]
 mod interleavings;
+pub mod latency;
 pub mod linear;
 pub mod loops;
 mod node;
@@ -60,6 +62,7 @@ pub mod schedule;
 pub mod scope;
 pub mod serve;
 mod shared;
+pub mod slots;
 mod sync;
 mod team;
 pub mod tensor;

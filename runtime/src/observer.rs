@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::{
     people::{AnswerError, QuestionView},
     quarantine::{Entry, Filter, ReplayError, ReplayedNow, StoreError},
+    slots::{Filling, SlotError, SlotView},
     view::{GraphView, Snapshot},
 };
 
@@ -42,6 +43,18 @@ pub trait Watch: Send + Sync + 'static {
     /// # Errors
     /// It does not wait for an answer, or this is none.
     fn answer(&self, node: u32, number: u64, answer: serde_json::Value) -> Result<(), AnswerError>;
+    /// The places of the graph into which handlers can be put.
+    fn slots(&self) -> Vec<SlotView> {
+        Vec::new()
+    }
+    /// Puts a handler into the slot of this node, changes its parameters, has it obeyed, or takes it away.
+    ///
+    /// # Errors
+    /// There is no such slot or handler, its parameters are wrong, it has not been in shadow, or the run is not running.
+    fn fill(&self, node: u32, filling: Filling) -> Result<(), SlotError> {
+        let _ = filling;
+        Err(SlotError::NoSuchSlot(node))
+    }
     /// The faults that fit, newest first: of the run's [store](crate::quarantine::Store), or the first 100,000 of the run where it
     /// has none. May read a file.
     ///

@@ -4,9 +4,12 @@
 //! else (taking input back edge first, credit, permits, overflow, counting, timers, ending) is done by the node
 //! around it. Through its [`Cx`] an operator gives every record that does not go on its one end.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -19,6 +22,7 @@ use crate::{
     epochs::{Frontiers, Moves},
     fate::{Fate, Tally},
     fault::{FaultKind, Filed, Whence},
+    latency::Latency,
     loops::{Attention, Loop},
     origin::{self, Mark, Notice, ProvisionalEnd, Standing},
     ports::{Inputs, Outputs},
@@ -161,6 +165,8 @@ impl Stats {
 pub struct Meters {
     /// Kept by handlers.
     pub verdicts: parking_lot::Mutex<Option<VerdictCounts>>,
+    /// Kept by handlers: how long they take for a value.
+    pub latency: parking_lot::Mutex<Latency>,
     /// Kept by models.
     pub model: parking_lot::Mutex<Option<ModelCounts>>,
     /// Kept where people are asked.
@@ -593,6 +599,12 @@ impl Cx<'_> {
     /// Changes the handler's counts.
     pub fn count_verdicts(&self, change: impl FnOnce(&mut VerdictCounts)) {
         change(self.node.meters.verdicts.lock().get_or_insert_default());
+    }
+
+    /// Counts how long the handler took for some values.
+    pub fn count_latency(&self, took: impl IntoIterator<Item = Duration>) {
+        let mut latency = self.node.meters.latency.lock();
+        took.into_iter().for_each(|took| latency.add(took));
     }
 
     /// Changes the model's counts.

@@ -210,22 +210,27 @@ impl Filter {
         Self { most: Some(most), ..self }
     }
 
-    /// Whether a fault fits, but for `most`.
-    pub fn fits(&self, entry: &Entry) -> bool {
-        let is = |wanted: &Option<String>, it: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| Some(wanted) == it)
-        };
-        self.run.is_none_or(|run| run == entry.run)
-            && is(&self.operator, Some(&entry.operator))
-            && is(&self.handler, entry.handler())
-            && is(&self.kind, Some(entry.kind.name()))
+    /// Whether a fault fits, but for `most`: its number, run, operator, kind and reason, and whether it was replayed.
+    pub(crate) fn fits(
+        &self,
+        (id, run): (u64, u64),
+        operator: &str,
+        kind: FaultKind,
+        reason: &str,
+        replayed: impl FnOnce() -> bool,
+    ) -> bool {
+        let is = |wanted: &Option<String>, it: &str| wanted.as_ref().is_none_or(|wanted| wanted == it);
+        self.run.is_none_or(|wanted| wanted == run)
+            && is(&self.operator, operator)
+            && self.handler.as_ref().is_none_or(|wanted| wanted == operator && kind.is_a_verdict())
+            && is(&self.kind, kind.name())
             && self
                 .reason
                 .as_ref()
-                .is_none_or(|text| entry.reason.to_ascii_lowercase().contains(&text.to_ascii_lowercase()))
-            && self.replayed.is_none_or(|replayed| replayed != entry.replays.is_empty())
-            && self.ids.as_ref().is_none_or(|ids| ids.contains(&entry.id))
-            && self.before.is_none_or(|before| entry.id < before)
+                .is_none_or(|text| reason.to_ascii_lowercase().contains(&text.to_ascii_lowercase()))
+            && self.ids.as_ref().is_none_or(|ids| ids.contains(&id))
+            && self.before.is_none_or(|before| id < before)
+            && self.replayed.is_none_or(|wanted| wanted == replayed())
     }
 }
 
@@ -356,7 +361,9 @@ pub trait Replays: Send + Sync + 'static {
 #[non_exhaustive]
 pub enum ReplayError {
     /// The source brings nothing more.
-    #[error("the source `{0}` is at its end: replay it in a run of its own, with `flow.replay(name, &faults)`")]
+    #[error(
+        "the source `{0}` is at its end: replay it in a run of its own, with `flow.replay(name, &faults)`"
+    )]
     AtItsEnd(String),
     /// The source is not one that can be replayed.
     #[error("what `{0}` brought is not kept: put `.replayable()` straight behind the source")]

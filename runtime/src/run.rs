@@ -34,6 +34,7 @@ use crate::{
     schedule::{Schedule, run_seeded},
     serve::Serving,
     shared::Shared,
+    slots::{Filling, SlotError, SlotView},
     view::{BalanceView, Balances, GraphView, NodeSnapshot, ProblemView, Role, RunState, Snapshot},
 };
 
@@ -462,6 +463,19 @@ impl Watch for Handle {
         desk.answer(number, answer)
     }
 
+    fn slots(&self) -> Vec<SlotView> {
+        self.graph.slots().iter().map(|(_, slot)| slot.view()).collect()
+    }
+
+    fn fill(&self, node: u32, filling: Filling) -> Result<(), SlotError> {
+        let slot = self.graph.slots().into_iter().find(|(slot, _)| *slot == node);
+        let (_, slot) = slot.ok_or(SlotError::NoSuchSlot(node))?;
+        if self.live.get().is_none() || self.over_at.get().is_some() {
+            return Err(SlotError::NotRunning);
+        }
+        slot.fill(filling)
+    }
+
     fn quarantine(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
         let Some(live) = self.live.get() else { return Ok(Vec::new()) };
         match &live.shared.store {
@@ -637,6 +651,7 @@ fn node_snapshot(slot: &NodeSlot) -> NodeSnapshot {
         done: stats.done.load(Ordering::Relaxed),
         paused: slot.is_paused(),
         verdicts: *slot.core.meters.verdicts.lock(),
+        latency: slot.core.meters.latency.lock().view(),
         model: slot.core.meters.model.lock().clone(),
         people: *slot.core.meters.people.lock(),
     }
@@ -662,10 +677,7 @@ fn not_written(store: &StoreState) -> Option<ProblemView> {
     Some(ProblemView {
         node: None,
         location: String::new(),
-        what: format!(
-            "{} faults are not in the quarantine {}: {problem}",
-            store.missing, store.path
-        ),
+        what: format!("{} faults are not in the quarantine {}: {problem}", store.missing, store.path),
         advice: format!(
             "see that the disk has room and the file can be written; the run goes on, and the first {KEPT_FAULTS} faults \
              are in its report too"

@@ -168,6 +168,8 @@ impl Shared {
 
     /// The name of its source; empty where it has none.
     pub fn source_of(&self, root: RecordId) -> String {
-        root.source().and_then(|node| self.sources.get(&node)).map_or_else(String::new, |name| name.to_string())
+        root.source()
+            .and_then(|node| self.sources.get(&node))
+            .map_or_else(String::new, |name| name.to_string())
     }
 }

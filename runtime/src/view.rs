@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::quarantine::StoreState;
+use crate::{latency::LatencyView, quarantine::StoreState};
 
 /// The graph as it runs: laid out once per `version` by whoever draws it.
 #[derive(Clone, Debug, Serialize)]
@@ -196,6 +196,9 @@ pub struct NodeSnapshot {
     /// Present for handlers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdicts: Option<VerdictCounts>,
+    /// Present for handlers: how long they take for a value; one of sixteen is timed, and the first of each batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyView>,
     /// Present for models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelCounts>,

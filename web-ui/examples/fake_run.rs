@@ -226,6 +226,7 @@ fn nodes(edges: &[EdgeSnapshot], seconds: f64, over: bool) -> Vec<NodeSnapshot> 
             blocked: !over && id == 3 && wave(seconds, 4) > 1.15,
             done: over,
             paused: false,
+            latency: None,
             verdicts: (role == Role::Handler).then(|| VerdictCounts {
                 judged: records_in,
                 passed: part(0.86),

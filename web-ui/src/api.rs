@@ -10,6 +10,8 @@ use axum::{
 use eddyline_runtime::{
     observer::{Part, SteerError, Watch},
     people::AnswerError,
+    quarantine::{ReplayError, StoreError},
+    slots::SlotError,
 };
 use serde_json::json;
 use thiserror::Error;
@@ -107,6 +109,14 @@ pub(crate) enum ApiError {
     Steer(#[from] SteerError),
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    #[error("this does not say which faults: {0}")]
+    Filter(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Slot(#[from] SlotError),
     #[error("looking at the run failed: {0}")]
     Look(#[from] tokio::task::JoinError),
     #[error("the view cannot be written as JSON: {0}")]
@@ -120,7 +130,11 @@ impl ApiError {
             Self::NoSuchPath | Self::Steer(SteerError::NoSuchNode(_)) => StatusCode::NOT_FOUND,
             Self::Answer(AnswerError::NoSuchDesk(_)) => StatusCode::NOT_FOUND,
             Self::Answer(AnswerError::Unreadable { .. }) => StatusCode::BAD_REQUEST,
-            Self::Answer(_) | Self::Steer(SteerError::NotRunning) => StatusCode::CONFLICT,
+            Self::Filter(_) | Self::Slot(SlotError::Wrong(_)) => StatusCode::BAD_REQUEST,
+            Self::Slot(SlotError::NoSuchSlot(_)) => StatusCode::NOT_FOUND,
+            Self::Slot(_) => StatusCode::CONFLICT,
+            Self::Answer(_) | Self::Steer(SteerError::NotRunning) | Self::Replay(_) => StatusCode::CONFLICT,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Look(_) | Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -131,13 +145,22 @@ impl ApiError {
             Self::TooManyReaders => "close a page that is no longer looked at",
             Self::NoSuchPath => {
                 "use /api/graph, /api/snapshot, /api/events, /api/drain, /api/stop, /api/pause, /api/resume, \
-                 /api/questions, or /api/nodes/3/pause and /api/nodes/3/resume"
+                 /api/questions, /api/slots, /api/quarantine, /api/quarantine/replay, or /api/nodes/3/pause and /api/nodes/3/resume"
             }
             Self::Steer(SteerError::NoSuchNode(_)) => "look into /api/graph for the operators and their ids",
             Self::Steer(SteerError::NotRunning) => {
                 "wait until the run is running; one that is over stays over"
             }
             Self::Answer(_) => "look into /api/questions for those that wait, with their desks and numbers",
+            Self::Filter(_) => {
+                "the fields are run, operator, handler, kind, reason, replayed, ids, before and most; all are optional"
+            }
+            Self::Slot(_) => {
+                "look into /api/slots for the slots, their handlers and parameters; say {\"handler\": \"threshold\", \
+                 \"parameters\": {\"least\": 0.9}, \"shadow\": true}"
+            }
+            Self::Store(_) => "look at the file; the run itself goes on",
+            Self::Replay(_) => "look into /api/quarantine for the faults and what of them is kept",
             Self::Look(_) | Self::Json(_) => "this is a fault of Eddyline; the run itself goes on",
         }
     }

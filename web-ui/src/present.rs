@@ -45,6 +45,11 @@ impl Present {
         self.look(move |run| Waiting { questions: run.questions(most) }).await
     }
 
+    /// A number with which what belongs to the run is sent.
+    pub(crate) fn numbered<V: Serialize>(&self, view: V) -> impl Serialize + use<V> {
+        Numbered { run: self.number, view }
+    }
+
     /// Looks on a thread that may block, because a look may wait for the end of a batch.
     async fn look<V: Serialize + Send + 'static>(
         &self,
