@@ -9,6 +9,7 @@ mod model;
 mod picture;
 mod plan;
 mod profile;
+mod quarantine;
 
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(
     name = "eddyline",
-    about = "Looks into models, measures them, and places them on mixed devices",
+    about = "Looks into models, measures them, places them on mixed devices; looks into quarantines",
     version
 )]
 struct Arguments {
@@ -41,6 +42,9 @@ enum Command {
     Profile(profile::ProfileArgs),
     /// Lists what there is to run models on, and what is not and why
     Devices,
+    /// Looks into the file that a workflow with `.quarantine(path)` has written
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
 }
 
 #[derive(Subcommand)]
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Command::Plan { .. } => Err(ask::CliError::Nothing.to_string()),
         Command::Inspect(inspect) => inspect.run().map_err(|error| error.to_string()),
         Command::Profile(profile) => profile.run().map_err(|error| error.to_string()),
+        Command::Quarantine(quarantine) => quarantine.run().map_err(|error| error.to_string()),
         Command::Devices => {
             devices::run();
             Ok(())

@@ -63,7 +63,7 @@ async fn for_ever(address: &str) -> Result<(), Box<dyn Error>> {
     let policy = Policy::load()?;
     let numbers = Pictures::test(&policy)?.numbers(1, false).inspect(|_| std::thread::sleep(PACE));
     let flow = Workflow::new("account-numbers").placed(plan()?).lineage(Lineage::Ids);
-    let numbers = flow.source("numbers", numbers);
+    let numbers = flow.source("numbers", numbers).replayable();
     flow::read(numbers, Mode::Handlers, policy, &Arc::new(AtomicU64::new(0))).ignore().named("read");
     let report = flow.run_with(web_ui::on(address).until_ctrl_c()).await?;
     print!("{report}");

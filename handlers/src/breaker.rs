@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     Handler, Seen, Verdict,
@@ -263,6 +264,14 @@ impl<T: 'static, H: Handler<T>> Handler<T> for Guarded<T, H> {
         }
         let verdict = self.handler.judge(value, seen);
         if self.breaker.obeys(value, &verdict) { verdict } else { Verdict::Abstain }
+    }
+
+    fn state(&self) -> Option<Value> {
+        self.handler.state()
+    }
+
+    fn restore(&mut self, state: Value) -> Result<(), serde_json::Error> {
+        self.handler.restore(state)
     }
 }
 

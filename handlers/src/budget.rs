@@ -9,6 +9,8 @@ use std::{
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use serde_json::Value;
+
 use crate::{Handler, Seen, Verdict, said::Said};
 
 /// So many corrections, for all handlers that share it: one handler's if only that has it, a run's if all have.
@@ -147,6 +149,14 @@ impl<T, H: Handler<T>> Handler<T> for Budgeted<H> {
         let verdict = self.handler.judge(value, seen);
         if Said::of(&verdict).changes() && !self.budget.ask() { Verdict::Abstain } else { verdict }
     }
+
+    fn state(&self) -> Option<Value> {
+        self.handler.state()
+    }
+
+    fn restore(&mut self, state: Value) -> Result<(), serde_json::Error> {
+        self.handler.restore(state)
+    }
 }
 
 /// A handler with an [`EachBudget`]; see [`Handler::budget_each`].
@@ -174,6 +184,14 @@ impl<T: 'static, H: Handler<T>> Handler<T> for BudgetedEach<T, H> {
         let verdict = self.handler.judge(value, seen);
         let spends = Said::of(&verdict).changes();
         if spends && !self.budget.ask((self.record)(value)) { Verdict::Abstain } else { verdict }
+    }
+
+    fn state(&self) -> Option<Value> {
+        self.handler.state()
+    }
+
+    fn restore(&mut self, state: Value) -> Result<(), serde_json::Error> {
+        self.handler.restore(state)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Several handlers in one place: the first that has an opinion is obeyed.
 
+use serde_json::Value;
+
 use crate::{Handler, NoLoop, Seen, Verdict};
 
 /// Handlers in order, of which the first that does not abstain decides; the others are not asked. If all abstain, so does the
@@ -57,6 +59,18 @@ impl<T: 'static, R: 'static> Handler<T> for Chain<T, R> {
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, R> {
         let mut verdicts = self.handlers.iter_mut().map(|(_, handler)| handler.judge(value, seen));
         verdicts.find(|verdict| !matches!(verdict, Verdict::Abstain)).unwrap_or(Verdict::Abstain)
+    }
+
+    /// Of each, in the order in which they are asked.
+    fn state(&self) -> Option<Value> {
+        let all: Vec<_> = self.handlers.iter().map(|(_, handler)| handler.state()).collect();
+        all.iter().any(Option::is_some).then(|| all.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    fn restore(&mut self, state: Value) -> Result<(), serde_json::Error> {
+        let states: Vec<Value> = serde_json::from_value(state)?;
+        let mut handlers = self.handlers.iter_mut().zip(states).filter(|(_, state)| !state.is_null());
+        handlers.try_for_each(|((_, handler), state)| handler.restore(state))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who judges, and what it sees beside the value.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{Breaker, Budget, EachBudget, InLoop, Meter, NoLoop, Verdict, breaker, budget, meter, shadow};
 
@@ -40,6 +41,21 @@ pub trait Handler<T>: Send + 'static {
     /// Judges one value.
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, Self::Retry>;
 
+    /// What it has learned, to be saved or handed to another of its kind; nothing where it has no declared state. See
+    /// [`stateful`](crate::stateful).
+    fn state(&self) -> Option<Value> {
+        None
+    }
+
+    /// Goes on from what another of its kind has learned.
+    ///
+    /// # Errors
+    /// This is a state of something else; nothing has changed then.
+    fn restore(&mut self, state: Value) -> Result<(), serde_json::Error> {
+        let _ = state;
+        Ok(())
+    }
+
     /// Counts what it says, in `meter`. See [`Meter`].
     fn metered(self, meter: &Meter<T>) -> meter::Metered<T, Self>
     where
@@ -48,7 +64,7 @@ pub trait Handler<T>: Send + 'static {
         meter::Metered::new(self, meter.clone())
     }
 
-    /// Lets it judge and change nothing: what it would have said is counted in `meter`, and it abstains.
+    /// Lets it judge and change nothing: what it would have said is counted in `meter`, and it abstains. A panic in it is counted too.
     ///
     /// ```
     /// use eddyline_handlers::{Check, Handler, Meter, Verdict, testing};
@@ -110,6 +126,14 @@ impl<T, H: Handler<T> + ?Sized> Handler<T> for Box<H> {
 
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, H::Retry> {
         (**self).judge(value, seen)
+    }
+
+    fn state(&self) -> Option<Value> {
+        (**self).state()
+    }
+
+    fn restore(&mut self, state: Value) -> Result<(), serde_json::Error> {
+        (**self).restore(state)
     }
 }
 

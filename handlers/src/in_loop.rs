@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use serde_json::Value;
+
 use crate::{Handler, NoLoop, Seen, Verdict};
 
 /// See [`Handler::in_loop`].
@@ -45,6 +47,14 @@ impl<T, R: 'static, H: Handler<T, Retry = NoLoop>> Handler<T> for InLoop<H, R> {
             Verdict::Reroute(way) => Verdict::Reroute(way),
             Verdict::Abstain => Verdict::Abstain,
         }
+    }
+
+    fn state(&self) -> Option<Value> {
+        self.handler.state()
+    }
+
+    fn restore(&mut self, state: Value) -> Result<(), serde_json::Error> {
+        self.handler.restore(state)
     }
 }
 

@@ -10,6 +10,8 @@
 //! | asking for another result of an earlier step | [`NextAlternative`] |
 //! | who says it, and what it sees | [`Handler`], [`Seen`] |
 //! | what it was made of, and how to revise that | [`Ancestors`], [`Ancestor`] |
+//! | one that remembers, and hands on what it has learned | [`stateful`], [`Handler::state`] |
+//! | several by name, whose parameters are given while a workflow runs | [`Handlers`] |
 //! | trying one out | [`testing`] |
 //!
 //! # Built in
@@ -58,9 +60,11 @@ mod next;
 mod otherwise;
 mod pattern;
 mod question;
+pub mod registry;
 mod said;
 mod schema;
 mod shadow;
+mod stateful;
 pub mod testing;
 mod text;
 mod verdict;
@@ -81,6 +85,8 @@ pub use meter::{Counts, Meter, MeterReport, Metered};
 pub use next::NextAlternative;
 pub use pattern::{Pattern, PatternError};
 pub use question::{Answer, Question};
+pub use registry::{Handlers, RegistryError};
 pub use said::Said;
 pub use shadow::Shadow;
+pub use stateful::{Stateful, stateful};
 pub use verdict::{NoLoop, Verdict};

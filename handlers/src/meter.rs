@@ -7,6 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     Confusion, Handler, Said, Seen, Verdict,
@@ -66,6 +67,8 @@ pub struct Counts {
     pub escalated: u64,
     /// Sent another way.
     pub rerouted: u64,
+    /// Values on which it panicked in shadow; elsewhere a panic is a fault of the record, and is not counted here.
+    pub panicked: u64,
     /// What it did to right and to wrong values, where the meter has a truth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub truth: Option<Confusion>,
@@ -115,6 +118,10 @@ impl<T> Meter<T> {
         self.counts.lock().clone()
     }
 
+    pub(crate) fn panicked(&self) {
+        self.counts.lock().panicked += 1;
+    }
+
     pub(crate) fn in_shadow(&self) {
         self.counts.lock().shadow = true;
     }
@@ -156,6 +163,14 @@ impl<T: 'static, H: Handler<T>> Handler<T> for Metered<T, H> {
         let verdict = self.handler.judge(value, seen);
         self.meter.count(value, &verdict);
         verdict
+    }
+
+    fn state(&self) -> Option<Value> {
+        self.handler.state()
+    }
+
+    fn restore(&mut self, state: Value) -> Result<(), serde_json::Error> {
+        self.handler.restore(state)
     }
 }
 

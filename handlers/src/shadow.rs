@@ -1,5 +1,9 @@
 //! A handler that is tried out beside the others: it judges, and changes nothing.
 
+use std::panic::{self, AssertUnwindSafe};
+
+use serde_json::Value;
+
 use crate::{Handler, Seen, Verdict, meter::Metered};
 
 /// See [`Handler::shadow`].
@@ -16,8 +20,20 @@ impl<T: 'static, H: Handler<T>> Handler<T> for Shadow<T, H> {
     type Retry = H::Retry;
 
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, H::Retry> {
-        self.0.judge(value, seen);
+        // Nor does a panic in it change anything. What it was about to change of itself is its own affair: it has no say.
+        let said = panic::catch_unwind(AssertUnwindSafe(|| self.0.judge(value, seen)));
+        if said.is_err() {
+            self.0.meter().panicked();
+        }
         Verdict::Abstain
+    }
+
+    fn state(&self) -> Option<Value> {
+        self.0.state()
+    }
+
+    fn restore(&mut self, state: Value) -> Result<(), serde_json::Error> {
+        self.0.restore(state)
     }
 }
 

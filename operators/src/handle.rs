@@ -17,7 +17,7 @@ use eddyline_runtime::{
 use crate::{
     feedback::Feedback,
     flat_map::put_many,
-    judged::{Judging, REPLACED, judge_rows},
+    judged::{Judging, REPLACED, judge_rows, seen},
     onward::{Elsewhere, Onward, onward},
     stream::{Stream, WayBack, named_spec},
 };
@@ -119,18 +119,10 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
 
     fn process(&mut self, batch: Batch<T>, out: &mut Onward<T>, cx: &mut Cx<'_>) {
         let mut elsewhere = Elsewhere::default();
-        let judge = |value: &T, trail: Option<&Trail>| {
-            self.handler.judge(value, &Seen::after(trail.map_or(0, Trail::rounds), 0))
-        };
+        let judge = |value: &T, trail: Option<&Trail>| self.handler.judge(value, &seen(trail));
         let (on, counts) =
             judge_rows(batch, &mut self.flags, cx, judge, |value, tag, verdict, judging, cx| {
-                match obey(value, tag, verdict, judging, &mut elsewhere, out, cx) {
-                    None => {}
-                    Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => {
-                        match never {}
-                    }
-                    Some((Back::Delete(nothing), ..)) => match *nothing {},
-                }
+                obey_alone(value, tag, verdict, judging, &mut elsewhere, out, cx);
             });
         elsewhere.put(out, cx);
         out.put(on, cx);
@@ -212,6 +204,23 @@ pub(crate) enum Back<R> {
     Revise(Ancestor<R>, R),
     Append(Ancestor<R>, R),
     Delete(Ancestor<R>),
+}
+
+/// Does what a verdict says of a handler that has no loop to send anything back to.
+pub(crate) fn obey_alone<T: Data>(
+    value: T,
+    tag: Tag,
+    verdict: Verdict<T, NoLoop>,
+    judging: Judging<'_, T>,
+    elsewhere: &mut Elsewhere<T>,
+    out: &Onward<T>,
+    cx: &mut Cx<'_>,
+) {
+    match obey(value, tag, verdict, judging, elsewhere, out, cx) {
+        None => {}
+        Some((Back::Retry(never) | Back::Revise(_, never) | Back::Append(_, never), ..)) => match never {},
+        Some((Back::Delete(nothing), ..)) => match *nothing {},
+    }
 }
 
 /// Does what a verdict says, except for what it sends back, which it gives back with the record.

@@ -16,7 +16,7 @@ use eddyline_runtime::{
 use crate::{
     alternatives::{Ask, Tried, none_left},
     handle::{Back, NOT_AN_ANCESTOR, count, obey},
-    judged::Judging,
+    judged::{Judging, Timed},
     onward::{Elsewhere, Onward, onward},
     rows,
     stream::{Stream, WayBack, named_spec},
@@ -169,12 +169,14 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
         let mut on = Batch::with_capacity(batch.len());
         let mut elsewhere = Elsewhere::default();
         let mut back: Vec<Batch<Ask>> = ways.iter().map(|_| Batch::default()).collect();
+        let (mut timed, mut row) = (Timed::new(cx), 0..);
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let whom = whom(&self.steps, tag);
             let left = whom.as_ref().map_or(0, |whom| whom.left);
             let seen = Seen::after(tag.rounds(), 0).with_alternatives_left(left);
-            (self.handler.judge(value, &seen), whom)
+            (timed.time(row.next().unwrap_or_default(), || self.handler.judge(value, &seen)), whom)
         });
+        timed.count(cx);
         let mut counts = VerdictCounts::default();
         for (value, tag, (verdict, whom)) in judged {
             let Some((to, value, mut tag)) = obey(

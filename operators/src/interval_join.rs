@@ -22,7 +22,7 @@ use eddyline_runtime::{
 
 use crate::{
     at_rest::{ByOrigin, is_withdrawn},
-    join::Matched,
+    join::{Kind, Matched},
     rows,
     stream::{Stream, spec},
 };
@@ -137,13 +137,6 @@ impl<T: Data> Stream<T> {
         });
         Stream::new(graph, output)
     }
-}
-
-/// What comes of rows: a pair, and, in a left join, a left row without a partner.
-struct Kind<T, U, O> {
-    name: &'static str,
-    pair: fn(T, U) -> O,
-    alone: Option<fn(T) -> O>,
 }
 
 struct IntervalJoin<K, T, U, O, F, G> {

@@ -48,10 +48,61 @@ impl<T: Data> Stream<T> {
         key: impl FnMut(&T) -> K + Send + 'static,
         other_key: impl FnMut(&U) -> K + Send + 'static,
     ) -> Stream<(T, U)> {
+        let kind = Kind { name: "join", pair: |t, u| (t, u), alone: None };
+        self.join_arrivals(other, within, key, other_key, kind)
+    }
+
+    /// Like [`join`](Self::join), and a value that has found no partner when its time is over goes on with `None`: a handler
+    /// behind it judges what was missed, like any other value.
+    ///
+    /// A partner that comes later is not paired with it. For values with times of their own, where what is missed does not depend
+    /// on who is quicker, see [`left_interval_join`](Self::left_interval_join).
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// let flow = Workflow::new("invoices");
+    /// let invoices = flow.source("invoices", [17, 78]);
+    /// let orders = flow.source("orders", [(17, 9.90), (18, 4.50)]);
+    /// let priced = invoices
+    ///     .left_join(orders, Duration::from_secs(5), |n| *n, |order| order.0)
+    ///     .handle("known", |(_, order)| match order {
+    ///         None => Verdict::reject("no such order"),
+    ///         Some(_) => Verdict::Pass,
+    ///     })
+    ///     .map(|(number, _)| number)
+    ///     .collect();
+    /// let mut report = flow.run().await?;
+    /// assert_eq!(report.take(priced), [17]);
+    /// assert_eq!(report.faults()[0].value, Some(serde_json::json!([78, null])));
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn left_join<U: Data, K: Hash + Eq + Clone + Send + 'static>(
+        self,
+        other: Stream<U>,
+        within: Duration,
+        key: impl FnMut(&T) -> K + Send + 'static,
+        other_key: impl FnMut(&U) -> K + Send + 'static,
+    ) -> Stream<(T, Option<U>)> {
+        let alone = Some((|t| (t, None)) as fn(T) -> (T, Option<U>));
+        let kind = Kind { name: "left_join", pair: |t, u| (t, Some(u)), alone };
+        self.join_arrivals(other, within, key, other_key, kind)
+    }
+
+    #[track_caller]
+    fn join_arrivals<U: Data, K: Hash + Eq + Clone + Send + 'static, O: Data>(
+        self,
+        other: Stream<U>,
+        within: Duration,
+        key: impl FnMut(&T) -> K + Send + 'static,
+        other_key: impl FnMut(&U) -> K + Send + 'static,
+        kind: Kind<T, U, O>,
+    ) -> Stream<O> {
         let place = Place::here();
         let same = self.same_workflow(&other, place);
         let graph = self.graph.clone();
-        let mut spec = spec("join", Role::Operator);
+        let mut spec = spec(kind.name, Role::Operator);
         spec.notes.push(format!("within {within:?}"));
         let node = graph.add(spec);
         let left = self.lead_to(node);
@@ -68,6 +119,7 @@ impl<T: Data> Stream<T> {
                 key,
                 other_key,
                 hashes: Hashes::default(),
+                kind,
                 left: left_rows,
                 right: right_rows,
             };
@@ -77,10 +129,18 @@ impl<T: Data> Stream<T> {
     }
 }
 
-struct Join<K, T, U, F, G> {
+/// What comes of rows: a pair, and, in a left join, a left row without a partner.
+pub(crate) struct Kind<T, U, O> {
+    pub name: &'static str,
+    pub pair: fn(T, U) -> O,
+    pub alone: Option<fn(T) -> O>,
+}
+
+struct Join<K, T, U, O, F, G> {
     within: Duration,
     key: F,
     other_key: G,
+    kind: Kind<T, U, O>,
     hashes: Hashes,
     left: Waiting<K, T>,
     right: Waiting<K, U>,
@@ -117,32 +177,50 @@ impl Matched {
     }
 }
 
-impl<K, T, U, F, G> Operator for Join<K, T, U, F, G>
+impl<K: Eq, T, U, O: Data, F, G> Join<K, T, U, O, F, G> {
+    /// Lets go of the rows whose time has passed, or of all.
+    fn forget(&mut self, now: Option<Moment>, out: &mut Outlet<O>, cx: &mut Cx<'_>) -> bool {
+        let any = match self.kind.alone {
+            None => self.left.forget(now, None, cx),
+            Some(make) => {
+                let mut alone = Batch::default();
+                let any = self.left.forget(now, Some(&mut |value, tag| alone.push(make(value), tag)), cx);
+                out.put(alone, cx);
+                any
+            }
+        };
+        self.right.forget(now, None, cx) || any
+    }
+}
+
+impl<K, T, U, O, F, G> Operator for Join<K, T, U, O, F, G>
 where
     K: Hash + Eq + Clone + Send + 'static,
     T: Data,
     U: Data,
+    O: Data,
     F: FnMut(&T) -> K + Send + 'static,
     G: FnMut(&U) -> K + Send + 'static,
 {
     type In = Two<T, U>;
-    type Out = Outlet<(T, U)>;
+    type Out = Outlet<O>;
 
     fn process(&mut self, batch: Side<T, U>, out: &mut Self::Out, cx: &mut Cx<'_>) {
         let until = cx.clock().now() + self.within;
         let mut pairs = Batch::default();
-        let Self { key, other_key, hashes, left, right, .. } = self;
+        let Self { key, other_key, hashes, left, right, kind, .. } = self;
+        let make = kind.pair;
         match batch {
             Side::Left(batch) => {
                 meet(batch, key, hashes, left, right, until, cx, |value, tag, row, cx| {
                     let made = cx.combine([tag, &mut row.tag]);
-                    pairs.push((value.clone(), row.value.clone()), made);
+                    pairs.push(make(value.clone(), row.value.clone()), made);
                 });
             }
             Side::Right(batch) => {
                 meet(batch, other_key, hashes, right, left, until, cx, |value, tag, row, cx| {
                     let made = cx.combine([&mut row.tag, tag]);
-                    pairs.push((row.value.clone(), value.clone()), made);
+                    pairs.push(make(row.value.clone(), value.clone()), made);
                 });
             }
         }
@@ -154,15 +232,13 @@ where
         self.right.notice(notices, cx);
     }
 
-    fn wake(&mut self, _: &mut Self::Out, cx: &mut Cx<'_>) -> bool {
-        let now = Some(cx.clock().now());
-        let left = self.left.forget(now, cx);
-        self.right.forget(now, cx) || left
+    fn wake(&mut self, out: &mut Self::Out, cx: &mut Cx<'_>) -> bool {
+        let now = cx.clock().now();
+        self.forget(Some(now), out, cx)
     }
 
-    fn flush(&mut self, _: &mut Self::Out, cx: &mut Cx<'_>) {
-        self.left.forget(None, cx);
-        self.right.forget(None, cx);
+    fn flush(&mut self, out: &mut Self::Out, cx: &mut Cx<'_>) {
+        self.forget(None, out, cx);
     }
 
     fn holding(&self) -> Holding {

@@ -1,11 +1,12 @@
 //! Judging a batch where it lies: most records go on as they are, so only those of which more is said are taken out.
 
-use std::{cell::Cell, panic};
+use std::{cell::Cell, panic, time::Duration};
 
-use eddyline_handlers::Verdict;
+use eddyline_handlers::{Seen, Verdict};
 use eddyline_runtime::{
     Data,
     batch::Batch,
+    clock::Clock,
     guard,
     in_place::Sieve,
     operator::Cx,
@@ -25,6 +26,42 @@ pub(crate) struct Judging<'b, T> {
     pub counts: &'b mut VerdictCounts,
 }
 
+/// Times some calls of a handler: asking for the time is as dear as a small judgement.
+pub(crate) struct Timed {
+    clock: Clock,
+    took: Vec<Duration>,
+}
+
+/// One row of so many in a batch is timed, and the first.
+const ONE_OF: usize = 128;
+
+impl Timed {
+    pub fn new(cx: &Cx<'_>) -> Self {
+        Self { clock: cx.clock().clone(), took: Vec::new() }
+    }
+
+    /// Calls, and times it if it is this row's turn.
+    pub fn time<R>(&mut self, row: usize, call: impl FnOnce() -> R) -> R {
+        if !row.is_multiple_of(ONE_OF) {
+            return call();
+        }
+        let begun = self.clock.now();
+        let said = call();
+        self.took.push(self.clock.now() - begun);
+        said
+    }
+
+    /// Counts what was timed.
+    pub fn count(self, cx: &Cx<'_>) {
+        cx.count_latency(self.took);
+    }
+}
+
+/// What a handler sees that sends nothing back.
+pub(crate) fn seen(trail: Option<&Trail>) -> Seen {
+    Seen::after(trail.map_or(0, Trail::rounds), 0)
+}
+
 /// Asks `judge` about every row and has `obey` do what it says of those that do not simply go on, in order. Gives what goes on.
 /// A row on which `judge` panicked ends as a fault. `flags` is memory that is used for the next batch too.
 pub(crate) fn judge_rows<T: Data, R>(
@@ -38,6 +75,7 @@ pub(crate) fn judge_rows<T: Data, R>(
     let (values, mut tags) = batch.into_parts();
     let rows = values.len();
     let mut sieve = Sieve::new(values);
+    let mut timed = Timed::new(cx);
     flags.clear();
     flags.resize(rows, true);
     // What takes the place of a row, and how many rows go on before it.
@@ -46,7 +84,7 @@ pub(crate) fn judge_rows<T: Data, R>(
     loop {
         let judged = guard::call(|| {
             while let Some((row, value)) = sieve.current() {
-                match judge(value, tags.trail(row)) {
+                match timed.time(row, || judge(value, tags.trail(row))) {
                     Verdict::Pass => counts.passed += 1,
                     Verdict::Replace(new) => {
                         counts.replaced += 1;
@@ -81,6 +119,7 @@ pub(crate) fn judge_rows<T: Data, R>(
             }
         }
     }
+    timed.count(cx);
     counts.judged += sieve.kept() as u64;
     let values = sieve.finish();
     if values.len() < rows {

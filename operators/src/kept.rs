@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     feedback::Rounds,
     handle::{Back, NOT_AN_ANCESTOR, count, obey},
-    judged::Judging,
+    judged::{Judging, Timed},
     onward::{Elsewhere, Onward, onward},
     rows,
     stream::{GraphHandle, Stream, WayBack, named_spec},
@@ -316,11 +316,14 @@ where
         let mut on = Batch::with_capacity(batch.len());
         let mut elsewhere = Elsewhere::default();
         let mut corrections = Batch::default();
+        let (mut timed, mut row) = (Timed::new(cx), 0..);
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let rounds = tag.rounds_at(self.point);
             let seen = Seen::after(rounds, self.limit.saturating_sub(rounds));
-            (self.judge)(value, &self.values.of(tag, self.point, seen))
+            let kept = self.values.of(tag, self.point, seen);
+            timed.time(row.next().unwrap_or_default(), || (self.judge)(value, &kept))
         });
+        timed.count(cx);
         let mut counts = VerdictCounts::default();
         for (value, tag, verdict) in judged {
             let Some((to, value, mut tag)) = obey(

@@ -31,9 +31,11 @@
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | judge them by rules that are built in, count and limit who judges | [`handlers`] |
+//! | leave a place for a handler that is put there while it runs | [`Stream::slot`], [`handlers::Handlers`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
 //! | see what may still be taken back, and where that is waited for | [`Workflow::auxiliary`] |
 //! | revise, delete or add to what a record was made of | [`Stream::keep`], [`Stream::handle_kept`], [`Ancestors`] |
+//! | keep what failed in a file, and replay it | [`Workflow::quarantine`], [`Quarantine`], [`Workflow::replay`], [`Stream::replayable`] |
 //! | ask a person | [`Stream::escalate_to`], [`Question`], [`Desk`] |
 //! | try a step in several ways | [`Stream::alternatives`], [`Stream::model_cascade`], [`Stream::handle_or_next`] |
 //! | go round until something is done | [`Stream::iterate`] |
@@ -64,6 +66,7 @@ mod gather;
 mod group_by;
 mod handle;
 mod handle_next;
+mod handler_table;
 mod inspect;
 mod interval_join;
 mod iterate;
@@ -82,11 +85,15 @@ mod oscillation;
 #[doc = include_str!("../PROMISES.md")]
 pub mod promises {}
 mod par_map;
+#[cfg(feature = "quarantine")]
+mod quarantine;
+mod replayable;
 mod report;
 mod rows;
 mod scan;
 mod scatter;
 mod sink;
+mod slot;
 mod source;
 mod split;
 mod stream;
@@ -102,6 +109,8 @@ pub use eddyline_handlers::{
     check_digit, testing,
 };
 pub use eddyline_planner::Plan;
+#[cfg(feature = "quarantine")]
+pub use eddyline_quarantine::{Faults, Filter, Quarantine};
 pub use eddyline_runtime as runtime;
 pub use eddyline_runtime::{
     Data,
@@ -128,6 +137,7 @@ pub use feedback::{Feedback, Rounds};
 pub use gather::{Child, Children};
 pub use group_by::Group;
 pub use handle_next::Keys;
+pub use handler_table::{HandlerRow, HandlerTable};
 pub use iterate::Step;
 pub use kept::Kept;
 pub use model::{Model, OnnxBuilder, OnnxInput};
@@ -146,5 +156,7 @@ pub mod prelude {
         Handler, Image, Kept, Lineage, Model, NextAlternative, NoLoop, Output, Plan, Question, Report,
         Rounds, RunError, Seen, Step, Stream, Tensor, Tried, Verdict, Window, Workflow, by,
     };
+    #[cfg(feature = "quarantine")]
+    pub use crate::{Faults, Filter, Quarantine};
     pub use std::time::Duration;
 }

@@ -45,7 +45,7 @@ pub(crate) struct Ways<T> {
 pub(crate) fn onward<T: Data>(graph: &GraphHandle, node: u32) -> (Stream<T>, Ways<T>) {
     let on = graph.output(node, "", false);
     let exits = Exits { ask: graph.output(node, "ask", true), routes: Arc::default() };
-    let stream = Stream { graph: graph.clone(), port: on.clone(), exits: Some(exits.clone()) };
+    let stream = Stream { exits: Some(exits.clone()), ..Stream::new(graph.clone(), on.clone()) };
     (stream, Ways { on, exits })
 }
 

@@ -213,6 +213,9 @@ impl fmt::Display for Report {
                         write!(f, ", {name} {n}")?;
                     }
                 }
+                if let Some(took) = totals.latency {
+                    write!(f, ", {:.1} µs each", took.mean_ns as f64 / 1e3)?;
+                }
                 writeln!(f)?;
             }
         }
@@ -231,6 +234,9 @@ impl fmt::Display for Report {
         }
         if reasons.len() > SHOWN_REASONS {
             writeln!(f, "  … and more reasons; `report.faults()` has each record")?;
+        }
+        if let Some(store) = &last.faults.store {
+            writeln!(f, "  quarantine: {} faults of run {} are in {}", store.written, store.run, store.path)?;
         }
         for hint in self.hints() {
             writeln!(f, "  note: {}\n        {}", hint.what, hint.advice)?;

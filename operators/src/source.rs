@@ -18,7 +18,8 @@ use eddyline_runtime::{
     image::Image,
     operator::{Cx, Operator},
     ports::Outlet,
-    record::{RecordId, Tag, Trail},
+    quarantine::Beside,
+    record::{RecordId, Root, Tag, Trail},
     times::{Timestamps, Told},
     view::Role,
 };
@@ -26,6 +27,7 @@ use futures::StreamExt;
 
 use crate::{
     csv_rows::Rows,
+    replayable::{Back, Returning},
     rows,
     stream::{Stream, named_spec},
     workflow::Workflow,
@@ -50,7 +52,7 @@ impl Workflow {
         records: impl futures::Stream<Item = T> + Send + 'static,
     ) -> Stream<T> {
         self.graph.fed_by_task();
-        self.begin(named_spec("source", Role::Source, name), move |start| {
+        self.begin(named_spec("source", Role::Source, name), move |start, _| {
             let feed = Feed::for_task(start.waker());
             let into = Arc::clone(&feed);
             tokio::spawn(async move {
@@ -174,31 +176,35 @@ impl Workflow {
         I: Iterator<Item = Read<T>>,
     {
         let name = spec.name.clone().unwrap_or_default();
-        self.begin(spec, move |start| {
+        self.begin(spec, move |start, _| {
             Feed::from_iterator(&name, start.waker(), start.clock().clone(), start.schedule(), make)
         })
     }
 
-    fn begin<T: Data>(
+    pub(crate) fn begin<T: Data>(
         &self,
         spec: NodeSpec,
-        feed: impl FnOnce(&Start<'_>) -> Arc<Feed<T>> + Send + 'static,
+        feed: impl FnOnce(&Start<'_>, &Returning<T>) -> Arc<Feed<T>> + Send + 'static,
     ) -> Stream<T> {
         let graph = self.graph.clone();
+        let returning = Returning::new(spec.name.as_deref().unwrap_or_default());
         let node = graph.add(spec);
         let output = graph.output(node, "", false);
-        let out = output.clone();
+        let (out, again) = (output.clone(), Arc::clone(&returning));
         graph.build_with(node, move |start| {
+            again.open(start.waker());
             let source = Source {
-                feed: feed(start),
+                feed: feed(start, &again),
                 times: out.take_times(),
+                keeps: again.is_asked_for(),
+                returning: again,
                 seq: 0,
                 looked: start.clock().now(),
                 idle: false,
             };
             (source, (), out.outlet())
         });
-        Stream::new(graph, output)
+        Stream { returning: Some(returning), ..Stream::new(graph, output) }
     }
 }
 
@@ -238,10 +244,13 @@ fn picture_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Takes what its feed has.
+/// Takes what its feed has, and what comes back from the quarantine.
 struct Source<T: Data> {
     feed: Arc<Feed<T>>,
     times: Option<Timestamps<T>>,
+    /// Whether what it brought is kept until its record has ended.
+    keeps: bool,
+    returning: Arc<Returning<T>>,
     seq: u64,
     /// When it last brought something, or was not to.
     looked: Moment,
@@ -277,15 +286,9 @@ impl<T: Data> Source<T> {
     }
 
     /// Gives each record its time; those that are late, or whose time cannot be told, end as faults.
-    fn timed(
-        times: &mut Timestamps<T>,
-        batch: Batch<T>,
-        trail: Option<&Arc<Trail>>,
-        cx: &mut Cx<'_>,
-    ) -> Batch<T> {
+    fn timed(times: &mut Timestamps<T>, batch: Batch<T>, cx: &mut Cx<'_>) -> Batch<T> {
         let mut timed = Batch::with_capacity(batch.len());
         for (value, mut tag) in batch.into_rows() {
-            tag.trail = trail.cloned();
             match times.tell(&value) {
                 Told::Time(time) => {
                     tag.trail_mut().time = Some(time);
@@ -301,6 +304,75 @@ impl<T: Data> Source<T> {
         cx.raise_watermark(times.watermark());
         timed
     }
+
+    fn enter(&mut self, count: usize, cx: &mut Cx<'_>) -> (Vec<RecordId>, Option<Arc<Trail>>) {
+        let entered = cx.enter(self.seq, count);
+        self.seq += count as u64;
+        entered
+    }
+
+    fn put(&mut self, batch: Batch<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
+        let batch = match &mut self.times {
+            Some(times) => Self::timed(times, batch, cx),
+            None => batch,
+        };
+        out.put(batch, cx);
+    }
+
+    /// Brings in what its feed has.
+    fn bring(&mut self, Fed { values, bad }: Fed<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
+        let (mut ids, trail) = self.enter(values.len() + bad.len(), cx);
+        let faults: Vec<RecordId> =
+            bad.iter().enumerate().map(|(nth, (before, _))| ids[before + nth]).collect();
+        for (id, (_, bad)) in faults.iter().zip(&bad) {
+            unreadable(&Tag { id: *id, trail: trail.clone() }, bad, cx);
+        }
+        let mut faults = faults.iter().peekable();
+        ids.retain(|id| faults.next_if_eq(&id).is_none());
+        if self.keeps {
+            let mut kept = Batch::with_capacity(values.len());
+            for (value, id) in values.into_iter().zip(ids) {
+                let tag = known(Tag { id, trail: trail.clone() }, &value, Beside::default());
+                kept.push(value, tag);
+            }
+            self.put(kept, out, cx);
+        } else {
+            self.put(Batch::of_source(values, ids).carrying(trail), out, cx);
+        }
+    }
+
+    /// Brings in what comes back from the quarantine.
+    fn bring_back(&mut self, back: Vec<Back<T>>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
+        let (ids, trail) = self.enter(back.len(), cx);
+        let mut batch = Batch::with_capacity(back.len());
+        for (Back { read, beside }, id) in back.into_iter().zip(ids) {
+            let mut tag = Tag { id, trail: trail.clone() };
+            match read {
+                Ok(value) => {
+                    let tag = known(tag, &value, beside);
+                    batch.push(value, tag);
+                }
+                Err(bad) => {
+                    tag.trail_mut().roots.push(Root::with_beside(id, beside));
+                    unreadable(&tag, &bad, cx);
+                }
+            }
+        }
+        self.put(batch, out, cx);
+    }
+}
+
+/// A record whose source value is kept until it has ended.
+fn known<T: Data>(mut tag: Tag, value: &T, beside: Beside) -> Tag {
+    let beside = Beside { brought: Some(Arc::new(value.clone())), ..beside };
+    let root = Root::with_beside(tag.id, beside);
+    tag.trail_mut().roots.push(root);
+    tag
+}
+
+fn unreadable(tag: &Tag, bad: &Unreadable, cx: &mut Cx<'_>) {
+    let place = if bad.place.is_empty() { cx.name().to_owned() } else { bad.place.clone() };
+    cx.fault_from(tag, FaultKind::Unreadable, &bad.reason, bad.raw.as_ref(), place);
 }
 
 impl<T: Data> Operator for Source<T> {
@@ -310,45 +382,42 @@ impl<T: Data> Operator for Source<T> {
     fn process(&mut self, (): (), _: &mut Outlet<T>, _: &mut Cx<'_>) {}
 
     fn wake(&mut self, out: &mut Outlet<T>, cx: &mut Cx<'_>) -> bool {
-        if cx.is_draining() && self.feed.is_open() {
-            self.feed.close();
+        if cx.is_draining() {
+            self.returning.close();
+            if self.feed.is_open() {
+                self.feed.close();
+            }
         }
         if cx.is_paused() || !cx.may_enter() {
             self.is_not_idle(cx);
             return false;
         }
-        let Fed { values, bad } = self.feed.take(cx.most());
-        let count = values.len() + bad.len();
-        if count == 0 {
+        let back = self.returning.take(cx.most());
+        if !back.is_empty() {
+            self.is_not_idle(cx);
+            self.bring_back(back, out, cx);
+            return true;
+        }
+        let fed = self.feed.take(cx.most());
+        if fed.values.is_empty() && fed.bad.is_empty() {
             return self.rest(cx);
         }
         self.is_not_idle(cx);
-        let (mut ids, trail) = cx.enter(self.seq, count);
-        self.seq += count as u64;
-        let faults: Vec<RecordId> =
-            bad.iter().enumerate().map(|(nth, (before, _))| ids[before + nth]).collect();
-        for (id, (_, bad)) in faults.iter().zip(&bad) {
-            let place = if bad.place.is_empty() { cx.name().to_owned() } else { bad.place.clone() };
-            let tag = Tag { id: *id, trail: trail.clone() };
-            cx.fault_from(&tag, FaultKind::Unreadable, &bad.reason, bad.raw.as_ref(), place);
-        }
-        let mut faults = faults.iter().peekable();
-        ids.retain(|id| faults.next_if_eq(&id).is_none());
-        let batch = Batch::of_source(values, ids);
-        let batch = match &mut self.times {
-            Some(times) => Self::timed(times, batch, trail.as_ref(), cx),
-            None => batch.carrying(trail),
-        };
-        out.put(batch, cx);
+        self.bring(fed, out, cx);
         true
     }
 
-    fn flush(&mut self, _: &mut Outlet<T>, cx: &mut Cx<'_>) {
+    fn flush(&mut self, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
+        // What has come back since it was last looked at comes in; nothing can behind it.
+        let last = self.returning.close_and_take();
+        if !last.is_empty() {
+            self.bring_back(last, out, cx);
+        }
         cx.leave();
     }
 
     fn is_open(&self) -> bool {
-        self.feed.is_open()
+        self.feed.is_open() || self.returning.is_waiting()
     }
 
     fn next_wake(&self) -> Option<Moment> {
@@ -356,12 +425,13 @@ impl<T: Data> Operator for Source<T> {
     }
 
     fn stop(&mut self) {
+        self.returning.close();
         self.feed.close();
     }
 }
 
 impl<T: Data> Drop for Source<T> {
     fn drop(&mut self) {
-        self.feed.close();
+        self.stop();
     }
 }

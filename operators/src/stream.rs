@@ -1,5 +1,7 @@
 //! What the author holds: the records that leave an operator.
 
+use std::sync::Arc;
+
 use eddyline_runtime::{
     Data,
     graph::{Graph, NodeSpec, Place, Start},
@@ -10,7 +12,7 @@ use eddyline_runtime::{
     view::Role,
 };
 
-use crate::onward::Exits;
+use crate::{onward::Exits, replayable::Returning};
 
 /// A stream of records with values of type `T`.
 ///
@@ -23,6 +25,8 @@ pub struct Stream<T> {
     pub(crate) port: Port<T>,
     /// Behind a handler: its other ways out.
     pub(crate) exits: Option<Exits<T>>,
+    /// Straight behind a source: where its records may come back.
+    pub(crate) returning: Option<Arc<Returning<T>>>,
 }
 
 /// A graph, without a wall of text where a stream is printed.
@@ -74,7 +78,12 @@ impl std::ops::Deref for GraphHandle {
 
 impl<T> Clone for Stream<T> {
     fn clone(&self) -> Self {
-        Self { graph: self.graph.clone(), port: self.port.clone(), exits: self.exits.clone() }
+        Self {
+            graph: self.graph.clone(),
+            port: self.port.clone(),
+            exits: self.exits.clone(),
+            returning: self.returning.clone(),
+        }
     }
 }
 
@@ -93,7 +102,7 @@ pub(crate) fn named_spec(kind: &'static str, role: Role, name: &str) -> NodeSpec
 impl<T> Stream<T> {
     /// What leaves by this port.
     pub(crate) fn new(graph: GraphHandle, port: Port<T>) -> Self {
-        Self { graph, port, exits: None }
+        Self { graph, port, exits: None, returning: None }
     }
 }
 

@@ -170,9 +170,14 @@ impl<K: Eq, T> Waiting<K, T> {
         self.places.get(number.wrapping_sub(self.first) as usize).map(|place| &place.key)
     }
 
-    /// Ends the rows whose time has passed, or all: those that found a partner as absorbed, the others as filtered. Says whether
-    /// there were any.
-    pub fn forget(&mut self, now: Option<Moment>, cx: &mut Cx<'_>) -> bool {
+    /// Ends the rows whose time has passed, or all: those that found a partner as absorbed, the others as filtered, or they go on
+    /// by `alone`. Says whether there were any.
+    pub fn forget(
+        &mut self,
+        now: Option<Moment>,
+        mut alone: Option<&mut dyn FnMut(T, Tag)>,
+        cx: &mut Cx<'_>,
+    ) -> bool {
         let before = self.len;
         if now.is_none() {
             self.by_key.clear();
@@ -191,6 +196,11 @@ impl<K: Eq, T> Waiting<K, T> {
                 }
                 let Some(row) = place.row else { continue };
                 self.len -= 1;
+                if let Some(go_on) = alone.as_mut().filter(|_| !row.matched.stands()) {
+                    cx.unpark(&row.tag);
+                    go_on(row.value, row.tag);
+                    continue;
+                }
                 let fate = if row.matched.stands() { Fate::Absorbed } else { Fate::Filtered };
                 if cx.keeps_lineage() && row.tag.trail.is_none() {
                     ids[usize::from(fate == Fate::Filtered)].push(row.tag.id);

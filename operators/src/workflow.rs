@@ -16,7 +16,7 @@ use crate::{report::Report, stream::GraphHandle};
 #[derive(Debug)]
 pub struct Workflow {
     pub(crate) graph: GraphHandle,
-    options: RunOptions,
+    pub(crate) options: RunOptions,
 }
 
 impl Workflow {

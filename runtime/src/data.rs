@@ -17,7 +17,10 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Data for T
 
 /// The name of `T` without module paths: `Vec<Digit>` rather than `alloc::vec::Vec<my_flow::Digit>`.
 pub fn short_type_name<T: ?Sized>() -> String {
-    let full = std::any::type_name::<T>();
+    shorten_type_name(std::any::type_name::<T>())
+}
+
+pub(crate) fn shorten_type_name(full: &str) -> String {
     let mut short = String::with_capacity(full.len());
     let mut word = String::new();
     for c in full.chars() {
@@ -76,14 +79,30 @@ impl Written {
     pub fn shown(&self) -> Value {
         match self {
             Self::Shown(value) => value.clone(),
-            Self::Whole(text) => match serde_json::from_str(text) {
-                Ok(mut json) => {
-                    shorten(&mut json);
-                    json
-                }
-                Err(error) => Value::String(format!("cannot be shown: {error}")),
-            },
+            Self::Whole(text) => preview_of(text, usize::MAX),
         }
+    }
+
+    /// As JSON, where it is whole.
+    pub fn whole(&self) -> Option<&str> {
+        match self {
+            Self::Whole(text) => Some(text),
+            Self::Shown(_) => None,
+        }
+    }
+}
+
+/// What [`preview`] makes of a value that is JSON already.
+pub fn preview_of(json: &str, limit: usize) -> Value {
+    match serde_json::from_str(json) {
+        Ok(mut value) => {
+            shorten(&mut value);
+            match value.to_string() {
+                text if text.len() > limit => Value::String(cut(&text, limit)),
+                _ => value,
+            }
+        }
+        Err(error) => Value::String(format!("cannot be shown: {error}")),
     }
 }
 

@@ -11,8 +11,11 @@ use serde_json::Value;
 
 use crate::{
     clock::Moment,
-    data::Written,
+    data::{Written, preview_of, shorten_type_name},
+    fate::Fate,
+    quarantine::{self, Filter, KeptRoot, Replayed, Told},
     record::RecordId,
+    shared::Shared,
     view::{FaultView, FaultsView, ReasonView},
 };
 
@@ -45,6 +48,26 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// All kinds.
+    pub const ALL: [FaultKind; 11] = [
+        FaultKind::Rejected,
+        FaultKind::RoundsSpent,
+        FaultKind::AlternativesSpent,
+        FaultKind::Oscillation,
+        FaultKind::Error,
+        FaultKind::Panic,
+        FaultKind::TimeOut,
+        FaultKind::Model,
+        FaultKind::Unreadable,
+        FaultKind::Unwritable,
+        FaultKind::Late,
+    ];
+
+    /// The kind with this [name](Self::name).
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Its name on the page and in reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -124,6 +147,8 @@ pub struct Fault {
     pub rounds: u32,
     /// Its value as JSON, where it was still there; long ones are cut.
     pub value: Option<Value>,
+    /// What its source brought, where that is kept (`.replayable()`), likewise.
+    pub source_value: Option<Value>,
     /// When, since the run started.
     pub at: Moment,
 }
@@ -138,6 +163,10 @@ pub(crate) struct Filed {
     pub from: Whence,
     pub rounds: u32,
     pub value: Option<Written>,
+    /// The full name of the value's type.
+    pub type_name: &'static str,
+    /// Its source records, where more is known of them than their ids.
+    pub roots: Vec<KeptRoot>,
     pub at: Moment,
 }
 
@@ -154,7 +183,7 @@ pub(crate) enum Whence {
 pub(crate) type Names<'a> = &'a dyn Fn(RecordId) -> String;
 
 impl Whence {
-    fn named(&self, names: Names<'_>) -> String {
+    pub(crate) fn named(&self, names: Names<'_>) -> String {
         match self {
             Whence::Root(root) => names(*root),
             Whence::Place(place) => place.clone(),
@@ -162,6 +191,8 @@ impl Whence {
     }
 }
 
+/// Bytes of what sources brought that are kept in memory with faults; those of further faults cannot be replayed.
+const KEPT_BYTES: usize = 64 << 20;
 /// Faults that are kept whole; of further ones only the counts are kept.
 pub const KEPT_FAULTS: usize = 100_000;
 const REASONS: usize = 1_000;
@@ -172,6 +203,27 @@ const OTHERS: &str = "other reasons";
 #[derive(Debug, Default)]
 pub struct FaultLog {
     state: Mutex<Log>,
+    /// Of faults of this log that came back into the run: what came of it.
+    replays: Arc<Mutex<Replays>>,
+}
+
+type Replays = HashMap<u64, Vec<Replayed>>;
+
+/// Is told of the end of a replay.
+struct Mark {
+    replays: Arc<Mutex<Replays>>,
+    fault: u64,
+    nth: usize,
+}
+
+impl Told for Mark {
+    fn ended(&self, fate: Fate) {
+        let mut replays = self.replays.lock();
+        if let Some(replayed) = replays.get_mut(&self.fault).and_then(|all| all.get_mut(self.nth)) {
+            // Of several source records the best end counts.
+            replayed.fate = Some(replayed.fate.map_or(fate, |known| known.min(fate)));
+        }
+    }
 }
 
 /// A filed fault and its reason.
@@ -181,6 +233,8 @@ type Entry = Arc<(Filed, Arc<str>)>;
 struct Log {
     total: u64,
     next: u64,
+    /// Bytes of what sources brought.
+    bytes: usize,
     kept: BTreeMap<u64, Entry>,
     recent: VecDeque<(u64, Entry)>,
     reasons: HashMap<(u32, FaultKind), HashMap<Arc<str>, Counted>>,
@@ -230,14 +284,20 @@ impl Log {
 }
 
 impl FaultLog {
-    /// Files a fault under a number, by which it can be withdrawn.
-    pub(crate) fn file(&self, fault: Filed, reason: &str) -> u64 {
+    /// Files a fault under a number, by which it can be withdrawn. Gives the reason as one that others share too.
+    pub(crate) fn file(&self, mut fault: Filed, reason: &str) -> (u64, Arc<str>) {
         let mut log = self.state.lock();
         let number = log.next;
         log.next += 1;
         log.total += 1;
         let reason = log.count(&fault, reason);
-        let entry = Arc::new((fault, reason));
+        let bytes: usize = fault.roots.iter().filter_map(|root| root.value.as_deref()).map(str::len).sum();
+        if log.bytes + bytes > KEPT_BYTES {
+            fault.roots.iter_mut().for_each(|root| root.value = None);
+        } else {
+            log.bytes += bytes;
+        }
+        let entry = Arc::new((fault, Arc::clone(&reason)));
         if log.recent.len() == SHOWN {
             log.recent.pop_front();
         }
@@ -245,7 +305,59 @@ impl FaultLog {
         if log.kept.len() < KEPT_FAULTS {
             log.kept.insert(number, entry);
         }
-        number
+        (number, reason)
+    }
+
+    /// The faults that were kept whole and fit, newest first.
+    pub(crate) fn find(&self, filter: &Filter, workflow: &str, shared: &Shared) -> Vec<quarantine::Entry> {
+        let started_unix_ms = shared.clock.started_unix_ms();
+        let entries: Vec<(u64, Entry)> =
+            self.state.lock().kept.iter().rev().map(|(number, entry)| (*number, Arc::clone(entry))).collect();
+        let whole = |(number, entry): (u64, Entry)| {
+            let (fault, reason) = entry.as_ref();
+            let root = match &fault.from {
+                Whence::Root(root) => vec![KeptRoot {
+                    source: shared.source_of(*root),
+                    place: root.seq(),
+                    value: None,
+                    replay_of: None,
+                }],
+                Whence::Place(_) => Vec::new(),
+            };
+            quarantine::Entry {
+                id: number,
+                run: 1,
+                workflow: workflow.to_owned(),
+                operator: fault.operator.to_string(),
+                kind: fault.kind,
+                reason: reason.to_string(),
+                record: fault.record.to_string(),
+                origin: fault.from.named(&|root| shared.origin_of(root)),
+                rounds: fault.rounds,
+                at_unix_ms: started_unix_ms + fault.at.as_millis() as u64,
+                type_name: shorten_type_name(fault.type_name),
+                value: fault.value.as_ref().map(|value| match value.whole() {
+                    Some(text) => text.into(),
+                    None => value.shown().to_string().into(),
+                }),
+                roots: if fault.roots.is_empty() { root } else { fault.roots.clone() },
+                replays: self.replays.lock().get(&number).cloned().unwrap_or_default(),
+            }
+        };
+        let fits = |(number, entry): &(u64, Entry)| {
+            let (fault, reason) = entry.as_ref();
+            let replayed = || self.replays.lock().contains_key(number);
+            filter.fits((*number, 1), &fault.operator, fault.kind, reason, replayed)
+        };
+        entries.into_iter().filter(fits).take(filter.most.unwrap_or(usize::MAX)).map(whole).collect()
+    }
+
+    /// A fault of this log comes back into the run. What is given is told of its end.
+    pub(crate) fn replayed(&self, number: u64) -> Arc<dyn Told> {
+        let mut all = self.replays.lock();
+        let of_it = all.entry(number).or_default();
+        of_it.push(Replayed { run: 1, fate: None });
+        Arc::new(Mark { replays: Arc::clone(&self.replays), fault: number, nth: of_it.len() - 1 })
     }
 
     /// Takes a fault out again: what it was made of has been revised. One that was only counted stays counted by reason.
@@ -277,6 +389,11 @@ impl FaultLog {
                 origin: fault.from.named(names),
                 rounds: fault.rounds,
                 value: fault.value.as_ref().map(Written::shown),
+                source_value: fault
+                    .roots
+                    .iter()
+                    .find_map(|root| root.value.as_deref())
+                    .map(|text| preview_of(text, 4000)),
                 at: fault.at,
             }
         };
@@ -309,6 +426,6 @@ impl FaultLog {
             id: entry.0.record,
             value: entry.0.value.as_ref().map(Written::shown),
         });
-        FaultsView { total, by_reason, recent: recent.collect() }
+        FaultsView { total, by_reason, recent: recent.collect(), store: None }
     }
 }

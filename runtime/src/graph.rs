@@ -10,6 +10,7 @@ use std::{
     collections::HashMap,
     fmt,
     panic::Location,
+    path::Path,
     sync::{Arc, Weak},
 };
 
@@ -27,12 +28,14 @@ use crate::{
     operator::{Meters, NodeCore, Operator},
     people::Questions,
     ports::Port,
+    quarantine::{Replays, Store},
     record::FeedbackId,
     regions::Crossing,
     run::RunOptions,
     schedule::Schedule,
     scope::Scope,
     serve::{ModelClient, ServedModel, Serving},
+    slots::Slot,
     team,
     times::Ask,
     view::{GraphView, NodeView, ProblemView, Role},
@@ -129,6 +132,7 @@ pub struct Start<'a> {
     pub(crate) inside: Option<(Arc<Loop>, usize)>,
     pub(crate) schedule: Schedule,
     pub(crate) linear: bool,
+    pub(crate) stores: &'a [Arc<dyn Store>],
     /// Per ask, whether the records that come to it have times.
     pub(crate) timed: &'a [bool],
 }
@@ -142,6 +146,11 @@ impl Start<'_> {
     /// Whether a record inside the operator's loop is always alone: see [`linear`](crate::linear).
     pub fn is_in_linear_loop(&self) -> bool {
         self.linear
+    }
+
+    /// Where the run marks what comes back from this file.
+    pub fn store_at(&self, path: &Path) -> Option<Arc<dyn Store>> {
+        self.stores.iter().find(|store| store.is_at(path)).cloned()
     }
 
     /// The run's clock.
@@ -203,6 +212,12 @@ pub(crate) struct Inner {
     models: Vec<ServedModel>,
     /// Where people are asked, with the node.
     pub desks: Vec<(u32, Arc<dyn Questions>)>,
+    /// Where handlers can be put, with the node.
+    pub slots: Vec<(u32, Arc<dyn Slot>)>,
+    /// Sources at which records may come back, with the node.
+    pub replays: Vec<(u32, Arc<dyn Replays>)>,
+    /// Where what comes back is marked.
+    pub stores: Vec<Arc<dyn Store>>,
     /// Whether a task outside of the graph brings records or answers.
     fed_by_tasks: bool,
     errors: Vec<BuildError>,
@@ -499,6 +514,7 @@ impl Graph {
 
     /// Finds the loops, tells the edges, and builds every node.
     pub(crate) fn build(&self, options: &RunOptions, clock: &Clock, serving: &Serving) -> Built {
+        let stores = self.stores(options.store.as_ref());
         let mut inner = self.inner.lock();
         let loops = inner.find_loops(options.permits, options.rules);
         let regions = inner.find_regions(&loops);
@@ -547,6 +563,7 @@ impl Graph {
                 schedule: options.schedule,
                 linear: core.regions.loop_.is_some_and(|number| linear[number as usize]),
                 timed: &timed,
+                stores: &stores,
             };
             if let Some(build) = def.build.take() {
                 nodes.push((core, def.spec.role, build(start)));

@@ -10,11 +10,13 @@
 //! | what may still come | [`epochs`] (completion, order), [`times`] (event time) |
 //! | how records change | [`origin`] (versions, withdrawals, finality), [`linear`] (where none are needed), [`at_rest`] (rows that are told) |
 //! | how records end | [`fate`], [`fault`], [`guard`] |
+//! | where failed ones are kept, and come back from | [`quarantine`] |
 //! | what people are asked | [`people`] |
+//! | where handlers can be put while it runs | [`slots`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
 //! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
 //! | what happened to a record | [`lineage`] |
-//! | who looks at it | [`observer`], [`view`] |
+//! | who looks at it | [`observer`], [`view`], [`latency`] |
 //! | time | [`clock`] |
 //!
 //! # What is absent, and why
@@ -41,6 +43,7 @@ pub mod image;
 pub mod in_place;
 #[cfg(test)]
 mod interleavings;
+pub mod latency;
 pub mod lineage;
 pub mod linear;
 pub mod loops;
@@ -52,6 +55,7 @@ pub mod origin;
 pub mod people;
 mod points;
 pub mod ports;
+pub mod quarantine;
 pub mod record;
 mod regions;
 #[doc(hidden)]
@@ -61,6 +65,7 @@ pub mod schedule;
 pub mod scope;
 pub mod serve;
 mod shared;
+pub mod slots;
 mod sync;
 mod team;
 pub mod tensor;

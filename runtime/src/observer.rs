@@ -7,7 +7,9 @@ use thiserror::Error;
 use crate::{
     lineage::History,
     people::{AnswerError, QuestionView},
+    quarantine::{Entry, Filter, ReplayError, ReplayedNow, StoreError},
     record::RecordId,
+    slots::{Filling, SlotError, SlotView},
     view::{GraphView, Snapshot},
 };
 
@@ -46,6 +48,35 @@ pub trait Watch: Send + Sync + 'static {
     /// # Errors
     /// It does not wait for an answer, or this is none.
     fn answer(&self, node: u32, number: u64, answer: serde_json::Value) -> Result<(), AnswerError>;
+    /// The places of the graph into which handlers can be put.
+    fn slots(&self) -> Vec<SlotView> {
+        Vec::new()
+    }
+    /// Puts a handler into the slot of this node, changes its parameters, has it obeyed, or takes it away.
+    ///
+    /// # Errors
+    /// There is no such slot or handler, its parameters are wrong, it has not been in shadow, or the run is not running.
+    fn fill(&self, node: u32, filling: Filling) -> Result<(), SlotError> {
+        let _ = filling;
+        Err(SlotError::NoSuchSlot(node))
+    }
+    /// The faults that fit, newest first: of the run's [store](crate::quarantine::Store), or the first 100,000 of the run where it
+    /// has none. May read a file.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn quarantine(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        let _ = filter;
+        Ok(Vec::new())
+    }
+    /// Has what the sources brought of these faults come in again, each at its source, as new source records.
+    ///
+    /// # Errors
+    /// The run is not running, or the store cannot be read. What cannot come in by itself is told one by one.
+    fn replay(&self, filter: &Filter) -> Result<ReplayedNow, ReplayError> {
+        let _ = filter;
+        Err(ReplayError::NotRunning)
+    }
 }
 
 /// What is to pause or to go on.

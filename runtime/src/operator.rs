@@ -4,9 +4,12 @@
 //! else (taking input back edge first, credit, permits, overflow, counting, timers, ending) is done by the node
 //! around it. Through its [`Cx`] an operator gives every record that does not go on its one end.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -15,14 +18,16 @@ use smallvec::SmallVec;
 use crate::{
     batch::MAX_ROWS,
     clock::{Clock, Moment},
-    data::Written,
+    data::{Written, short_type_name},
     epochs::{Frontiers, Moves},
     fate::{Fate, Tally},
     fault::{FaultKind, Filed, Whence},
+    latency::Latency,
     lineage::{Entry, Notes},
     loops::{Attention, Loop},
     origin::{self, Mark, Notice, ProvisionalEnd, Standing},
     ports::{Inputs, Outputs},
+    quarantine::{Filing, KeptRoot},
     record::{RecordId, Root, Tag, Trail},
     regions::{Crossing, Regions},
     scope::{Family, Membership, Scope},
@@ -161,6 +166,8 @@ impl Stats {
 pub struct Meters {
     /// Kept by handlers.
     pub verdicts: parking_lot::Mutex<Option<VerdictCounts>>,
+    /// Kept by handlers: how long they take for a value.
+    pub latency: parking_lot::Mutex<Latency>,
     /// Kept by models.
     pub model: parking_lot::Mutex<Option<ModelCounts>>,
     /// Kept where people are asked.
@@ -480,6 +487,33 @@ impl Cx<'_> {
         if self.end_if_withdrawn(tag) {
             return;
         }
+        let shared = self.shared;
+        let at = shared.clock.now();
+        let roots = kept_roots(tag, shared);
+        let filing = shared.store.as_ref().map(|store| {
+            let source = |root| (shared.source_of(root), root.seq());
+            let only = || match &from {
+                Whence::Root(root) => {
+                    let (source, place) = source(*root);
+                    vec![KeptRoot { source, place, value: None, replay_of: None }]
+                }
+                Whence::Place(_) => Vec::new(),
+            };
+            let filing = Filing {
+                number: 0,
+                operator: Arc::clone(&self.node.name),
+                kind,
+                reason: "".into(),
+                record: tag.id.to_string(),
+                origin: from.named(&|root| shared.origin_of(root)),
+                rounds: tag.rounds(),
+                at_unix_ms: shared.clock.started_unix_ms() + at.as_millis() as u64,
+                type_name: value.map(|_| short_type_name::<T>()).unwrap_or_default(),
+                value: value.and_then(|value| serde_json::to_string(value).ok()).map(Into::into),
+                roots: if roots.is_empty() { only() } else { roots.clone() },
+            };
+            (store, filing)
+        });
         let fault = Filed {
             node: self.node.id,
             operator: Arc::clone(&self.node.name),
@@ -488,12 +522,17 @@ impl Cx<'_> {
             from,
             rounds: tag.rounds(),
             value: value.map(|value| Written::new(value, 4000)),
-            at: self.shared.clock.now(),
+            type_name: value.map_or("", |_| std::any::type_name::<T>()),
+            roots,
+            at,
         };
         if let Some(notes) = &mut self.notes {
             notes.failed(tag.id, kind, reason);
         }
-        let fault = self.shared.faults.file(fault, reason);
+        let (fault, reason) = shared.faults.file(fault, reason);
+        if let Some((store, filing)) = filing {
+            store.file(Filing { number: fault, reason, ..filing });
+        }
         self.end_filed(tag, if kind.is_a_verdict() { Fate::Rejected } else { Fate::Failed }, Some(fault));
     }
 
@@ -591,6 +630,12 @@ impl Cx<'_> {
         change(self.node.meters.verdicts.lock().get_or_insert_default());
     }
 
+    /// Counts how long the handler took for some values.
+    pub fn count_latency(&self, took: impl IntoIterator<Item = Duration>) {
+        let mut latency = self.node.meters.latency.lock();
+        took.into_iter().for_each(|took| latency.add(took));
+    }
+
     /// Changes the model's counts.
     pub fn count_model(&self, change: impl FnOnce(&mut ModelCounts)) {
         change(self.node.meters.model.lock().get_or_insert_default());
@@ -600,6 +645,18 @@ impl Cx<'_> {
     pub fn count_people(&self, change: impl FnOnce(&mut PeopleCounts)) {
         change(self.node.meters.people.lock().get_or_insert_default());
     }
+}
+
+/// Source records of a fault that are kept with it, at most.
+const MOST_ROOTS: usize = 100;
+
+/// The record's source records, where more is known of one than its id, or where a store keeps them all.
+fn kept_roots(tag: &Tag, shared: &Shared) -> Vec<KeptRoot> {
+    let Some(trail) = tag.trail.as_deref() else { return Vec::new() };
+    if shared.store.is_none() && trail.roots.iter().all(|root| root.beside().is_none()) {
+        return Vec::new();
+    }
+    trail.roots.iter().take(MOST_ROOTS).map(|root| root.kept(|id| shared.source_of(id))).collect()
 }
 
 /// A record that is about to have siblings needs its root counted.

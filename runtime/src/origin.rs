@@ -363,6 +363,9 @@ impl ProvisionalEnd {
             }
             if let Some(fault) = self.fault {
                 shared.faults.withdraw(fault);
+                if let Some(store) = &shared.store {
+                    store.withdraw(fault);
+                }
             }
             self.end_roots(Fate::Withdrawn, shared);
         } else {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use crate::{epochs::Span, fate::Fate, origin::Mark, scope::Membership};
+use crate::{epochs::Span, fate::Fate, origin::Mark, quarantine::Beside, scope::Membership};
 
 /// The identity of a record within a run: the source it came from and its place there, or a number of its own.
 ///
@@ -247,12 +247,27 @@ pub struct Root {
     id: RecordId,
     /// live descendants << 8 | best fate so far
     state: AtomicU64,
+    beside: Option<Box<Beside>>,
 }
 
 impl Root {
     /// A source record with `live` descendants.
     pub fn new(id: RecordId, live: u64) -> Arc<Self> {
-        Arc::new(Self { id, state: AtomicU64::new((live << 8) | u64::from(Fate::WORST)) })
+        Arc::new(Self::made(id, live, None))
+    }
+
+    /// A source record without descendants but itself, of which more is known.
+    pub fn with_beside(id: RecordId, beside: Beside) -> Arc<Self> {
+        Arc::new(Self::made(id, 1, Some(Box::new(beside))))
+    }
+
+    fn made(id: RecordId, live: u64, beside: Option<Box<Beside>>) -> Self {
+        Self { id, state: AtomicU64::new((live << 8) | u64::from(Fate::WORST)), beside }
+    }
+
+    /// What is known of it beside its id.
+    pub(crate) fn beside(&self) -> Option<&Beside> {
+        self.beside.as_deref()
     }
 
     /// The source record's id.
@@ -270,7 +285,11 @@ impl Root {
         let step = |s: u64| ((s >> 8) - 1) << 8 | (s & 0xFF).min(u64::from(fate.rank()));
         let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |s| Some(step(s)));
         let after = step(before.unwrap_or_else(|s| s));
-        (after >> 8 == 0).then(|| Fate::of_rank((after & 0xFF) as u8))
+        let fate = (after >> 8 == 0).then(|| Fate::of_rank((after & 0xFF) as u8));
+        if let (Some(fate), Some(told)) = (fate, self.beside().and_then(|beside| beside.told.as_ref())) {
+            told.ended(fate);
+        }
+        fate
     }
 }
 

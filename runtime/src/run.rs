@@ -22,19 +22,21 @@ use crate::{
     edge::{AnyEdge, DEFAULT_CAPACITY},
     epochs::OPEN_EPOCHS,
     fate::Fate,
-    fault::Fault,
+    fault::{Fault, KEPT_FAULTS},
     graph::{BuildError, BuildErrors, Graph},
     guard,
-    lineage::{self, Histories, History, Lineage, Log},
+    lineage::{self, Histories, History, Lineage},
     loops::{DEFAULT_PERMITS, Loop},
     observer::{Ending, Observer, ObserverError, Part, SteerError, Watch},
     operator::NodeCore,
     people::{AnswerError, QuestionView},
+    quarantine::{Beside, Entry, Filter, ReplayError, ReplayedNow, Store, StoreError, StoreState, Told},
     record::RecordId,
     rules::Rules,
     schedule::{Schedule, run_seeded},
     serve::Serving,
     shared::Shared,
+    slots::{Filling, SlotError, SlotView},
     view::{BalanceView, Balances, GraphView, NodeSnapshot, ProblemView, Role, RunState, Snapshot},
 };
 
@@ -57,6 +59,8 @@ pub struct RunOptions {
     pub lineage_mib: usize,
     /// Who steps when.
     pub schedule: Schedule,
+    /// Where faults are kept beyond the run; without one, the first 100,000 are kept in memory.
+    pub store: Option<Arc<dyn Store>>,
     /// Whether Ctrl-C drains the run (and a second one stops it) instead of ending the process.
     pub ctrl_c: bool,
     /// Which rules hold: all, but in a test of what one is for.
@@ -75,6 +79,7 @@ impl Default for RunOptions {
             lineage: Lineage::Off,
             lineage_mib: lineage::DEFAULT_MIB,
             schedule: Schedule::Actors,
+            store: None,
             ctrl_c: true,
             rules: Rules::default(),
         }
@@ -252,6 +257,15 @@ impl Handle {
                 return Err(BuildErrors { workflow: self.graph.name().to_owned(), errors }.into());
             }
         };
+        let stores = self.graph.stores(options.store.as_ref());
+        if let Err(error) = self.begin(stores.clone()).await {
+            serving.stop().await;
+            *self.state.lock() = RunState::Refused;
+            self.over_at.get_or_init(|| self.clock.now_us());
+            let error = BuildError { node: None, place: None, what: error.what, advice: error.advice };
+            *self.errors.lock() = vec![error.clone()];
+            return Err(BuildErrors { workflow: self.graph.name().to_owned(), errors: vec![error] }.into());
+        }
         let (live, supervisor, mut supervising) = self.start(&options, serving).await?;
         let _underway = Underway { handle: self, live, supervisor: supervisor.clone() };
         *self.state.lock() = RunState::Running;
@@ -276,6 +290,12 @@ impl Handle {
         }
         live.serving.stop().await;
         supervisor.stop(None);
+        if !stores.is_empty() {
+            let finish = move || stores.iter().for_each(|store| store.finish());
+            if let Err(error) = tokio::task::spawn_blocking(finish).await {
+                live.shared.fail(format!("the quarantine's writer: {error}"));
+            }
+        }
         self.over_at.get_or_init(|| self.clock.now_us());
         let failure = live.shared.failure();
         *self.state.lock() = match (&failure, live.shared.is_stopped()) {
@@ -327,8 +347,7 @@ impl Handle {
         serving: Serving,
     ) -> Result<(&Live, ActorRef<Alone>, JoinHandle<()>), RunError> {
         let mut built = self.graph.build(options, &self.clock, &serving);
-        let log = Log::new(options.lineage, options.lineage_mib.saturating_mul(1 << 20));
-        let shared = Shared::new(self.clock.clone(), options.rules, options.schedule, log, &mut built);
+        let shared = Shared::new(self.clock.clone(), options, &mut built);
         let nodes: Vec<(NodeSlot, Role)> =
             built.nodes.into_iter().map(|(core, role, node)| (NodeSlot::new(core, node), role)).collect();
         let slots: Vec<NodeSlot> = nodes.iter().map(|(slot, _)| slot.clone()).collect();
@@ -360,6 +379,38 @@ impl Handle {
 }
 
 impl Handle {
+    /// Has stores begin the run, on a thread that may block.
+    async fn begin(&self, stores: Vec<Arc<dyn Store>>) -> Result<(), StoreError> {
+        if stores.is_empty() {
+            return Ok(());
+        }
+        let (workflow, at) = (self.graph.name().to_owned(), self.clock.started_unix_ms());
+        let begin = move || stores.iter().try_for_each(|store| store.begin(&workflow, at));
+        tokio::task::spawn_blocking(begin).await.unwrap_or_else(|error| {
+            let advice = "this is a fault of Eddyline: please report it".to_owned();
+            Err(StoreError { what: format!("the quarantine cannot be opened: {error}"), advice })
+        })
+    }
+
+    /// Brings one fault back: each of its source records that is kept.
+    fn replay_one(&self, live: &Live, fault: &Entry) -> Result<(), ReplayError> {
+        let kept = fault.roots.iter().filter_map(|root| Some((&root.source, root.value.as_deref()?)));
+        let mut told: Option<Arc<dyn Told>> = None;
+        for (source, value) in kept {
+            let at = self.graph.replays_at(source).ok_or_else(|| ReplayError::NotKept(source.clone()))?;
+            let mut beside = || {
+                let told = told.get_or_insert_with(|| match &live.shared.store {
+                    Some(store) => store.replayed(fault.id),
+                    None => live.shared.faults.replayed(fault.id),
+                });
+                Beside { brought: None, replay_of: Some(fault.id), told: Some(Arc::clone(told)) }
+            };
+            at.replay(value, &mut beside)?;
+        }
+        let source = || fault.roots.first().map_or(&fault.origin, |root| &root.source).clone();
+        told.map(|_| ()).ok_or_else(|| ReplayError::NotKept(source()))
+    }
+
     fn put_on_hold(&self, part: Part, paused: bool) -> Result<(), SteerError> {
         let live = self.live.get().filter(|_| self.over_at.get().is_none()).ok_or(SteerError::NotRunning)?;
         match part {
@@ -439,6 +490,40 @@ impl Watch for Handle {
     fn history(&self, record: RecordId) -> Option<History> {
         let shared = Arc::clone(&self.live.get()?.shared);
         Some(Histories::new(shared, self.graph()).of(record))
+    }
+
+    fn slots(&self) -> Vec<SlotView> {
+        self.graph.slots().iter().map(|(_, slot)| slot.view()).collect()
+    }
+
+    fn fill(&self, node: u32, filling: Filling) -> Result<(), SlotError> {
+        let slot = self.graph.slots().into_iter().find(|(slot, _)| *slot == node);
+        let (_, slot) = slot.ok_or(SlotError::NoSuchSlot(node))?;
+        if self.live.get().is_none() || self.over_at.get().is_some() {
+            return Err(SlotError::NotRunning);
+        }
+        slot.fill(filling)
+    }
+
+    fn quarantine(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        let Some(live) = self.live.get() else { return Ok(Vec::new()) };
+        match &live.shared.store {
+            Some(store) => store.find(filter),
+            None => Ok(live.shared.faults.find(filter, self.graph.name(), &live.shared)),
+        }
+    }
+
+    fn replay(&self, filter: &Filter) -> Result<ReplayedNow, ReplayError> {
+        let live = self.live.get().filter(|_| self.over_at.get().is_none()).ok_or(ReplayError::NotRunning)?;
+        let mut done = ReplayedNow::default();
+        // In the order in which they failed.
+        for fault in self.quarantine(filter)?.iter().rev() {
+            match self.replay_one(live, fault) {
+                Ok(()) => done.replayed += 1,
+                Err(error) => done.refused.push((fault.id, error.to_string())),
+            }
+        }
+        Ok(done)
     }
 
     fn pause(&self, part: Part) -> Result<(), SteerError> {
@@ -521,11 +606,13 @@ impl Live {
         snapshot.edges = self.edges.iter().map(|edge| edge.snapshot()).collect();
         snapshot.loops = self.loops.iter().map(|loop_| loop_.snapshot()).collect();
         snapshot.faults = self.shared.faults.view(&|root| self.shared.origin_of(root));
+        snapshot.faults.store = self.shared.store.as_ref().map(|store| store.state());
         snapshot.stalls = self.shared.stalls();
         snapshot.devices = self.serving.devices();
         if snapshot.state == RunState::Finished {
             snapshot.hints.extend(nothing_came_out(&snapshot.balances.roots));
         }
+        snapshot.hints.extend(snapshot.faults.store.as_ref().and_then(not_written));
         snapshot.hints.extend(stalled(snapshot.stalls));
         snapshot.hints.extend(self.nodes.iter().filter_map(|(slot, _)| started_again(slot)));
         for ((slot, _), node) in self.nodes.iter().zip(&snapshot.nodes) {
@@ -593,6 +680,7 @@ fn node_snapshot(slot: &NodeSlot) -> NodeSnapshot {
         done: stats.done.load(Ordering::Relaxed),
         paused: slot.is_paused(),
         verdicts: *slot.core.meters.verdicts.lock(),
+        latency: slot.core.meters.latency.lock().view(),
         model: slot.core.meters.model.lock().clone(),
         people: *slot.core.meters.people.lock(),
     }
@@ -610,6 +698,19 @@ fn nothing_came_out(roots: &BalanceView) -> Option<ProblemView> {
             advice: "look at the faults by reason, and at where the counts along the graph fall to 0"
                 .to_owned(),
         }
+    })
+}
+
+fn not_written(store: &StoreState) -> Option<ProblemView> {
+    let problem = store.problem.as_deref()?;
+    Some(ProblemView {
+        node: None,
+        location: String::new(),
+        what: format!("{} faults are not in the quarantine {}: {problem}", store.missing, store.path),
+        advice: format!(
+            "see that the disk has room and the file can be written; the run goes on, and the first {KEPT_FAULTS} faults \
+             are in its report too"
+        ),
     })
 }
 

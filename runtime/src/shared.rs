@@ -18,8 +18,10 @@ use crate::{
     graph::Built,
     lineage,
     origin::ProvisionalEnd,
+    quarantine::Store,
     record::RecordId,
     rules::Rules,
+    run::RunOptions,
     schedule::{Schedule, Seeded},
     view::Role,
 };
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     pub faults: FaultLog,
     /// What happened to records, where that is kept.
     pub lineage: Option<lineage::Log>,
+    /// Where faults are kept beyond the run.
+    pub store: Option<Arc<dyn Store>>,
     /// Read by every step, written by a barrier: nothing moves while the balances are counted.
     pub gate: RwLock<()>,
     waits_for_outside: bool,
@@ -58,28 +62,23 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// For a run of this graph.
-    pub fn new(
-        clock: Clock,
-        rules: Rules,
-        schedule: Schedule,
-        lineage: Option<lineage::Log>,
-        built: &mut Built,
-    ) -> Arc<Self> {
+    pub fn new(clock: Clock, options: &RunOptions, built: &mut Built) -> Arc<Self> {
         let sources = built.nodes.iter().filter(|(_, role, _)| matches!(role, Role::Source | Role::Desk));
         let sources = sources.map(|(core, _, _)| (core.id, Arc::clone(&core.name))).collect();
         Arc::new(Self {
             clock,
             next_id: AtomicU64::new(0),
             provisional: Mutex::default(),
-            rules,
-            seeded: match schedule {
+            rules: options.rules,
+            seeded: match options.schedule {
                 Schedule::Actors => None,
                 Schedule::Seeded(seed) => Some(Seeded::new(seed)),
             },
             board: std::mem::take(&mut built.board),
             waits_for_outside: built.waits_for_outside,
             faults: FaultLog::default(),
-            lineage,
+            lineage: lineage::Log::new(options.lineage, options.lineage_mib.saturating_mul(1 << 20)),
+            store: options.store.clone(),
             gate: RwLock::new(()),
             steps: AtomicU64::new(0),
             seen_steps: AtomicU64::new(0),
@@ -177,5 +176,12 @@ impl Shared {
             Some(name) => format!("{name} #{}", root.seq()),
             None => format!("record {root:?}"),
         }
+    }
+
+    /// The name of its source; empty where it has none.
+    pub fn source_of(&self, root: RecordId) -> String {
+        root.source()
+            .and_then(|node| self.sources.get(&node))
+            .map_or_else(String::new, |name| name.to_string())
     }
 }

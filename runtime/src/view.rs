@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::record::RecordId;
+use crate::{latency::LatencyView, quarantine::StoreState, record::RecordId};
 
 /// The graph as it runs: laid out once per `version` by whoever draws it.
 #[derive(Clone, Debug, Serialize)]
@@ -196,6 +196,9 @@ pub struct NodeSnapshot {
     /// Present for handlers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdicts: Option<VerdictCounts>,
+    /// Present for handlers: how long they take for a value; one of sixteen is timed, and the first of each batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyView>,
     /// Present for models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelCounts>,
@@ -300,6 +303,9 @@ pub struct FaultsView {
     pub by_reason: Vec<ReasonView>,
     /// The latest, newest first, at most 50.
     pub recent: Vec<FaultView>,
+    /// Where they are kept beyond the run, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreState>,
 }
 
 /// How often one reason was given at one operator.

@@ -232,6 +232,7 @@ fn nodes(edges: &[EdgeSnapshot], seconds: f64, over: bool) -> Vec<NodeSnapshot> 
             blocked: !over && id == 3 && wave(seconds, 4) > 1.15,
             done: over,
             paused: false,
+            latency: None,
             verdicts: (role == Role::Handler).then(|| VerdictCounts {
                 judged: records_in,
                 passed: part(0.86),
@@ -352,7 +353,7 @@ fn faults(seconds: f64) -> FaultsView {
                 .then(|| json!({ "number": format!("4{:08}", nth * 7919 % 100_000_000), "confidence": (41 + nth % 30) as f64 / 100.0, "digits": [4, nth % 10, nth / 3 % 10] })),
         }
     });
-    FaultsView { total, recent: recent.collect(), by_reason }
+    FaultsView { total, recent: recent.collect(), by_reason, store: None }
 }
 
 fn devices(now: f64, fed: f64) -> Vec<DeviceView> {

@@ -10,7 +10,9 @@ use axum::{
 use eddyline_runtime::{
     observer::{Part, SteerError, Watch},
     people::AnswerError,
+    quarantine::{ReplayError, StoreError},
     record::{NoRecordId, RecordId},
+    slots::SlotError,
 };
 use serde_json::json;
 use thiserror::Error;
@@ -120,6 +122,14 @@ pub(crate) enum ApiError {
     Steer(#[from] SteerError),
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    #[error("this does not say which faults: {0}")]
+    Filter(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Slot(#[from] SlotError),
     #[error("looking at the run failed: {0}")]
     Look(#[from] tokio::task::JoinError),
     #[error("the view cannot be written as JSON: {0}")]
@@ -133,7 +143,13 @@ impl ApiError {
             Self::NoSuchPath | Self::Steer(SteerError::NoSuchNode(_)) => StatusCode::NOT_FOUND,
             Self::Answer(AnswerError::NoSuchDesk(_)) => StatusCode::NOT_FOUND,
             Self::Record(_) | Self::Answer(AnswerError::Unreadable { .. }) => StatusCode::BAD_REQUEST,
-            Self::Answer(_) | Self::Steer(SteerError::NotRunning) | Self::NotBegun => StatusCode::CONFLICT,
+            Self::Filter(_) | Self::Slot(SlotError::Wrong(_)) => StatusCode::BAD_REQUEST,
+            Self::Slot(SlotError::NoSuchSlot(_)) => StatusCode::NOT_FOUND,
+            Self::Slot(_) => StatusCode::CONFLICT,
+            Self::Answer(_) | Self::Steer(SteerError::NotRunning) | Self::Replay(_) | Self::NotBegun => {
+                StatusCode::CONFLICT
+            }
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Look(_) | Self::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -144,7 +160,7 @@ impl ApiError {
             Self::TooManyReaders => "close a page that is no longer looked at",
             Self::NoSuchPath => {
                 "use /api/graph, /api/snapshot, /api/events, /api/drain, /api/stop, /api/pause, /api/resume, \
-                 /api/questions, /api/lineage/3-17, or /api/nodes/3/pause and /api/nodes/3/resume"
+                 /api/questions, /api/lineage/3-17, /api/slots, /api/quarantine, /api/quarantine/replay, or /api/nodes/3/pause and /api/nodes/3/resume"
             }
             Self::NotBegun => "wait until its models are loaded",
             Self::Record(_) => "look into /api/snapshot for the records that went into quarantine, by `id`",
@@ -153,6 +169,15 @@ impl ApiError {
                 "wait until the run is running; one that is over stays over"
             }
             Self::Answer(_) => "look into /api/questions for those that wait, with their desks and numbers",
+            Self::Filter(_) => {
+                "the fields are run, operator, handler, kind, reason, replayed, ids, before and most; all are optional"
+            }
+            Self::Slot(_) => {
+                "look into /api/slots for the slots, their handlers and parameters; say {\"handler\": \"threshold\", \
+                 \"parameters\": {\"least\": 0.9}, \"shadow\": true}"
+            }
+            Self::Store(_) => "look at the file; the run itself goes on",
+            Self::Replay(_) => "look into /api/quarantine for the faults and what of them is kept",
             Self::Look(_) | Self::Json(_) => "this is a fault of Eddyline; the run itself goes on",
         }
     }

@@ -15,6 +15,8 @@
 //! ```text
 //! browser ── guard ──┬── assets   the page itself, embedded from page/dist
 //!                    ├── api      graph and snapshot once; drain and stop
+//!                    ├── quarantine   the faults that fit; replays
+//!                    ├── slots    where handlers can be put; puts one there
 //!                    └── events   a stream of graphs and snapshots, one per reader
 //!                                    ▲ the latest frame; a slow reader skips
 //!                                 ticker   one for all readers; looks at the run only while someone reads
@@ -47,7 +49,9 @@ mod events;
 mod guard;
 mod page;
 mod present;
+mod quarantine;
 mod server;
+mod slots;
 mod ticker;
 
 pub use page::{Page, on};

@@ -52,6 +52,11 @@ impl Present {
         Ok(serde_json::to_string(&history.ok_or(ApiError::NotBegun)?)?)
     }
 
+    /// A number with which what belongs to the run is sent.
+    pub(crate) fn numbered<V: Serialize>(&self, view: V) -> impl Serialize + use<V> {
+        Numbered { run: self.number, view }
+    }
+
     /// Looks on a thread that may block, because a look may wait for the end of a batch.
     async fn look<V: Serialize + Send + 'static>(
         &self,

@@ -8,7 +8,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use crate::{api, assets, events, guard, present::PresentRun, ticker::Ticker};
+use crate::{api, assets, events, guard, present::PresentRun, quarantine, slots, ticker::Ticker};
 
 /// A server that runs until the last sender of its [`PresentRun`] is dropped.
 pub(crate) struct Server {
@@ -42,6 +42,10 @@ fn router(bound: SocketAddr, present: PresentRun, ticker: Ticker) -> Router {
         .route("/api/resume", post(api::resume))
         .route("/api/questions", get(api::questions))
         .route("/api/questions/{node}/{number}", post(api::answer))
+        .route("/api/slots", get(slots::slots))
+        .route("/api/slots/{node}", post(slots::fill))
+        .route("/api/quarantine", get(quarantine::faults))
+        .route("/api/quarantine/replay", post(quarantine::replay))
         .route("/api/nodes/{node}/pause", post(api::pause_node))
         .route("/api/nodes/{node}/resume", post(api::resume_node))
         .with_state(present);

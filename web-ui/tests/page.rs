@@ -10,10 +10,14 @@ use std::{
 };
 
 use eddyline_runtime::{
+    fate::Fate,
+    fault::FaultKind,
     lineage::{History, Lineage},
     observer::{Ending, Observer, Part, SteerError, Watch},
     people::{AnswerError, QuestionView},
+    quarantine::{Entry, Filter, ReplayError, Replayed, ReplayedNow, StoreError},
     record::RecordId,
+    slots::{Filling, SlotError, SlotView},
     view::{Balances, FaultsView, GraphView, ProblemView, RunState, Snapshot},
 };
 use eddyline_web_ui::{Page, on};
@@ -32,6 +36,7 @@ struct MadeUp {
     drained: AtomicU64,
     stopped: AtomicU64,
     steered: Mutex<Vec<(&'static str, Part)>>,
+    filters: Mutex<Vec<Filter>>,
     errors: Vec<ProblemView>,
 }
 
@@ -94,6 +99,48 @@ impl Watch for MadeUp {
         })
     }
 
+    fn quarantine(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        self.filters.lock().unwrap().push(filter.clone());
+        Ok(vec![Entry {
+            id: 7,
+            run: 1,
+            workflow: self.name.into(),
+            operator: "confident".into(),
+            kind: FaultKind::Rejected,
+            reason: "blank page".into(),
+            record: "0-17".into(),
+            origin: "scans #17".into(),
+            rounds: 1,
+            at_unix_ms: 5,
+            type_name: "Scan".into(),
+            value: Some("[1,2]".into()),
+            roots: Vec::new(),
+            replays: vec![Replayed { run: 1, fate: Some(Fate::Emitted) }],
+        }])
+    }
+
+    fn replay(&self, filter: &Filter) -> Result<ReplayedNow, ReplayError> {
+        match &filter.ids {
+            Some(ids) if ids == &[7] => {
+                Ok(ReplayedNow { replayed: 1, refused: vec![(8, "not kept".into())] })
+            }
+            _ => Err(ReplayError::NotRunning),
+        }
+    }
+
+    fn slots(&self) -> Vec<SlotView> {
+        vec![SlotView { node: 3, name: "check".into(), ..SlotView::default() }]
+    }
+
+    fn fill(&self, node: u32, filling: Filling) -> Result<(), SlotError> {
+        match (node, filling.handler.as_deref()) {
+            (3, Some("threshold")) if filling.parameters["least"] == 0.9 && filling.shadow => Ok(()),
+            (3, Some("threshold")) => Err(SlotError::NotInShadow("threshold".into())),
+            (3, _) => Err(SlotError::Wrong("there is no such handler".into())),
+            _ => Err(SlotError::NoSuchSlot(node)),
+        }
+    }
+
     fn drain(&self) {
         self.drained.fetch_add(1, SeqCst);
     }
@@ -141,6 +188,16 @@ async fn ask(page: &Page, line: &str, headers: &str) -> String {
 
 async fn get(page: &Page, path: &str) -> String {
     ask(page, &format!("GET {path}"), "Host: localhost\r\n").await
+}
+
+async fn post(page: &Page, path: &str, body: &str, more: &str) -> String {
+    let length = body.len();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{more}Connection: close\r\n\r\n{body}"
+    );
+    let mut answer = String::new();
+    connect(page, &request).await.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// Reads the stream of events for `time`.
@@ -381,4 +438,47 @@ async fn the_last_page_dropped_ends_the_server_and_its_readers() {
     let mut heard = Vec::new();
     timeout(Duration::from_secs(2), stream.read_to_end(&mut heard)).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn faults_are_found_by_what_is_asked_and_come_back() {
+    let (page, run) = showing(MadeUp { name: "rivers", ..MadeUp::default() }).await;
+    let found =
+        get(&page, "/api/quarantine?handler=confident&reason=blank%20page&replayed=false&before=9&most=5000")
+            .await;
+    for part in
+        [r#""id":7"#, r#""handler":"confident""#, r#""value":[1,2]"#, r#""fate":"emitted""#, r#""run":1"#]
+    {
+        assert!(found.contains(part), "{part} in {found}");
+    }
+    assert!(get(&page, "/api/quarantine").await.starts_with("HTTP/1.1 200"));
+    let asked =
+        Filter { before: Some(9), ..Filter::new().handler("confident").reason("blank page").not_replayed() };
+    assert_eq!(*run.filters.lock().unwrap(), [asked.newest(1000), Filter::new().newest(50)]);
+    for wrong in ["?colour=red", "?run=first", "?replayed=perhaps"] {
+        let answer = get(&page, &format!("/api/quarantine{wrong}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("the fields are"), "{answer}");
+    }
+
+    let post = async |body: &str, more: &str| post(&page, "/api/quarantine/replay", body, more).await;
+    let answer = post(r#"{"ids":[7]}"#, "").await;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    assert!(answer.contains(r#""replayed":1"#) && answer.contains("not kept"), "{answer}");
+    assert!(post(r#"{"ids":[7]}"#, "Origin: http://evil.example\r\n").await.starts_with("HTTP/1.1 403"));
+    assert!(post("{}", "").await.starts_with("HTTP/1.1 409"));
+    assert!(post("seven", "").await.starts_with("HTTP/1.1 400"));
+}
+
+#[tokio::test]
+async fn a_slot_is_filled() {
+    let (page, _) = showing(MadeUp::default()).await;
+    assert!(get(&page, "/api/slots").await.contains(r#""name":"check""#));
+    let fill = async |node: u32, body: &str| post(&page, &format!("/api/slots/{node}"), body, "").await;
+    let least = r#"{"handler":"threshold","parameters":{"least":0.9}}"#;
+    assert!(fill(3, least).await.starts_with("HTTP/1.1 202"), "in shadow where nothing is said");
+    let answer = fill(3, r#"{"handler":"threshold","shadow":false}"#).await;
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("in shadow first"), "{answer}");
+    assert!(fill(3, r#"{"handler":null}"#).await.starts_with("HTTP/1.1 400"));
+    assert!(fill(3, r#"{"handler":"threshold","colour":1}"#).await.starts_with("HTTP/1.1 400"));
+    assert!(fill(4, least).await.starts_with("HTTP/1.1 404"));
 }

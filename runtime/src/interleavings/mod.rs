@@ -125,7 +125,7 @@ fn run(flow: &Flow, wrong: Option<Wrong>) {
     };
     let clock = Clock::real();
     let mut built = flow.graph.build(&options, &clock, serving());
-    let shared = Shared::new(clock, options.rules, options.schedule, None, &mut built);
+    let shared = Shared::new(clock, &options, &mut built);
     let mut cores = Vec::new();
     let mut threads = Vec::new();
     let actors = rng.gen_range(1..=built.nodes.len());

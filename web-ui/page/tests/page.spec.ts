@@ -121,6 +121,29 @@ test('a record that nobody knows is said to be unknown', async ({ page }) => {
   await expect(page.getByTestId('history-trouble')).toBeVisible();
 });
 
+test('faults are looked through by reason, and come back into the run', async ({ page }) => {
+  await page.goto('/#faults');
+  const faults = page.getByTestId('fault');
+  await expect(faults.first()).toBeVisible({ timeout: 30_000 });
+  await page.getByTestId('by-text').fill('no such reason');
+  await expect(faults).toHaveCount(0);
+  await page.getByTestId('by-text').fill('');
+  await expect(faults.first()).toBeVisible();
+
+  // The oldest of the page, since new ones come above it.
+  const name = (await faults.last().getByRole('checkbox').getAttribute('aria-label')) ?? '';
+  await page.getByRole('checkbox', { name, exact: true }).check();
+  await page.getByTestId('replay-chosen').click();
+  await expect(page.getByTestId('replay-said')).toHaveText('1 came back');
+  const id = Number(name.replace('Choose fault ', ''));
+  await expect
+    .poll(async () => {
+      const answer = await page.request.get(`/api/quarantine?before=${id + 1}&most=1`);
+      return (await answer.json()).faults[0].replays[0]?.fate;
+    })
+    .toBeTruthy();
+});
+
 test('the theme can be changed and is kept', async ({ page }) => {
   await open(page);
   const before = await theme(page);

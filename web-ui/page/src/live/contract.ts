@@ -30,7 +30,7 @@ export interface PeopleCounts { asked: number; answered: number; expired: number
 
 export interface NodeNow {
   records_in: number; records_out: number; ended: ByFate; parked: number; overflow: number; busy_us: number;
-  blocked: boolean; done: boolean; paused: boolean; verdicts?: VerdictCounts; model?: ModelCounts; people?: PeopleCounts;
+  blocked: boolean; done: boolean; paused: boolean; verdicts?: VerdictCounts; latency?: Latency; model?: ModelCounts; people?: PeopleCounts;
 }
 
 export interface EdgeNow { records: number; queued: number; most: number }
@@ -51,6 +51,25 @@ export type What =
   | { what: 'called'; device: string; items: number; launches: number; waited_us: number; ran_us: number }
   | { what: 'failed'; kind: string; reason: string }
   | { what: 'ended'; fate: string };
+export interface Latency { calls: number; mean_ns: number; median_ns: number; p99_ns: number; longest_ns: number }
+
+/** A place into which handlers can be put. */
+export interface Slot {
+  node: number; name: string; handlers: { name: string; parameters: unknown }[];
+  filled: { handler: string; parameters: unknown; shadow: boolean; counts: Record<string, number> } | null;
+}
+
+/** A fault as the quarantine keeps it; values are cut where they are long. */
+export interface Kept {
+  id: number; run: number; workflow: string; operator: string; handler: string | null; kind: string; reason: string;
+  record: string; origin: string; rounds: number; at_unix_ms: number; type: string; value: unknown;
+  roots: { source: string; place: number; value: unknown; replay_of: number | null }[];
+  replays: { run: number; fate: string | null }[];
+}
+
+/** Where faults are kept beyond the run. */
+export interface Store { path: string; run: number; written: number; missing: number; problem: string | null }
+
 
 /** Values are cut where they are long; a candidate is answered by its place. */
 export interface Question {
@@ -71,6 +90,6 @@ export interface Snapshot {
   run: number; state: RunState; at_us: number;
   balances: { at_us: number; records: Balance; roots: Balance };
   nodes: NodeNow[]; edges: EdgeNow[]; loops: LoopNow[];
-  faults: { total: number; by_reason: Reason[]; recent: Fault[] };
+  faults: { total: number; by_reason: Reason[]; recent: Fault[]; store?: Store };
   devices: Device[]; hints: Problem[]; stalls: number;
 }
