@@ -35,6 +35,7 @@ pub mod epochs;
 pub mod fate;
 pub mod fault;
 pub mod feed;
+mod filing;
 pub mod graph;
 pub mod guard;
 pub mod image;
