@@ -116,11 +116,38 @@ fn reject<T, R>(violations: &[&str]) -> Verdict<T, R> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::testing::{judge, judge_seen};
+    use crate::{
+        Answer, Said,
+        testing::{judge, judge_seen},
+    };
 
     fn even() -> Check<i32> {
         Check::new().holds("even", |n: &i32| n % 2 == 0)
+    }
+
+    proptest! {
+        #[test]
+        fn every_policy_fires_on_what_does_not_fit_and_on_nothing_else(n in any::<i32>(), left in 0..3_u32) {
+            let seen = Seen::after(1, left).with_alternatives_left(left);
+            let question = || Question::new("?", Duration::from_secs(1), Answer::Pass);
+            let said = [
+                Said::of(&judge_seen(even().or_reject(), seen, [n])[0]),
+                Said::of(&judge_seen(even().or_drop(), seen, [n])[0]),
+                Said::of(&judge_seen(even().or_replace(|n| n & !1), seen, [n])[0]),
+                Said::of(&judge_seen(even().or_retry(|n| n & !1), seen, [n])[0]),
+                Said::of(&judge_seen(even().or_next(), seen, [n])[0]),
+                Said::of(&judge_seen(even().or_ask(move |_, _| question()), seen, [n])[0]),
+            ];
+            // Where nothing is left to go back to, it ends.
+            let back = if left > 0 { Said::Returned } else { Said::Rejected };
+            let fired = [Said::Rejected, Said::Dropped, Said::Corrected, back, back, Said::Escalated];
+            prop_assert_eq!(said, if n % 2 == 0 { [Said::Abstained; 6] } else { fired });
+        }
     }
 
     #[test]

@@ -97,6 +97,7 @@ impl<T: Data> Returning<T> {
     }
 
     /// Has these come in.
+    #[cfg(feature = "quarantine")]
     pub fn begin_with(&self, first: Box<dyn Iterator<Item = Back<T>> + Send>) {
         self.state.lock().first = Some(first);
     }

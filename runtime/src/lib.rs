@@ -36,6 +36,7 @@ pub mod epochs;
 pub mod fate;
 pub mod fault;
 pub mod feed;
+mod filing;
 pub mod graph;
 pub mod guard;
 mod helm;

@@ -69,7 +69,8 @@ pub trait Watch: Send + Sync + 'static {
         let _ = filter;
         Ok(Vec::new())
     }
-    /// Has what the sources brought of these faults come in again, each at its source, as new source records.
+    /// Has what the sources brought of these faults come in again, each at its source, as new source records: the newest 10,000 at
+    /// most.
     ///
     /// # Errors
     /// The run is not running, or the store cannot be read. What cannot come in by itself is told one by one.

@@ -18,16 +18,14 @@ use smallvec::SmallVec;
 use crate::{
     batch::MAX_ROWS,
     clock::{Clock, Moment},
-    data::{Written, short_type_name},
     epochs::{Frontiers, Moves},
     fate::{Fate, Tally},
-    fault::{FaultKind, Filed, Whence},
+    fault::{FaultKind, Whence},
     latency::Latency,
     lineage::{Entry, Notes},
     loops::{Attention, Loop},
     origin::{self, Mark, Notice, ProvisionalEnd, Standing},
     ports::{Inputs, Outputs},
-    quarantine::{Filing, KeptRoot},
     record::{RecordId, Root, Tag, Trail},
     regions::{Crossing, Regions},
     scope::{Family, Membership, Scope},
@@ -243,7 +241,7 @@ impl Cx<'_> {
         self.end_filed(tag, fate, None);
     }
 
-    fn end_filed(&mut self, tag: &Tag, fate: Fate, fault: Option<u64>) {
+    pub(crate) fn end_filed(&mut self, tag: &Tag, fate: Fate, fault: Option<u64>) {
         let family = |trail: &Trail| self.node.regions.family_of(trail).cloned();
         let family = tag.trail.as_deref().and_then(family);
         self.count_end(tag, fate, fault);
@@ -476,66 +474,6 @@ impl Cx<'_> {
         self.file_fault(tag, kind, reason, value, Whence::Place(place));
     }
 
-    fn file_fault<T: Serialize>(
-        &mut self,
-        tag: &Tag,
-        kind: FaultKind,
-        reason: &str,
-        value: Option<&T>,
-        from: Whence,
-    ) {
-        if self.end_if_withdrawn(tag) {
-            return;
-        }
-        let shared = self.shared;
-        let at = shared.clock.now();
-        let roots = kept_roots(tag, shared);
-        let filing = shared.store.as_ref().map(|store| {
-            let source = |root| (shared.source_of(root), root.seq());
-            let only = || match &from {
-                Whence::Root(root) => {
-                    let (source, place) = source(*root);
-                    vec![KeptRoot { source, place, value: None, replay_of: None }]
-                }
-                Whence::Place(_) => Vec::new(),
-            };
-            let filing = Filing {
-                number: 0,
-                operator: Arc::clone(&self.node.name),
-                kind,
-                reason: "".into(),
-                record: tag.id.to_string(),
-                origin: from.named(&|root| shared.origin_of(root)),
-                rounds: tag.rounds(),
-                at_unix_ms: shared.clock.started_unix_ms() + at.as_millis() as u64,
-                type_name: value.map(|_| short_type_name::<T>()).unwrap_or_default(),
-                value: value.and_then(|value| serde_json::to_string(value).ok()).map(Into::into),
-                roots: if roots.is_empty() { only() } else { roots.clone() },
-            };
-            (store, filing)
-        });
-        let fault = Filed {
-            node: self.node.id,
-            operator: Arc::clone(&self.node.name),
-            kind,
-            record: tag.id,
-            from,
-            rounds: tag.rounds(),
-            value: value.map(|value| Written::new(value, 4000)),
-            type_name: value.map_or("", |_| std::any::type_name::<T>()),
-            roots,
-            at,
-        };
-        if let Some(notes) = &mut self.notes {
-            notes.failed(tag.id, kind, reason);
-        }
-        let (fault, reason) = shared.faults.file(fault, reason);
-        if let Some((store, filing)) = filing {
-            store.file(Filing { number: fault, reason, ..filing });
-        }
-        self.end_filed(tag, if kind.is_a_verdict() { Fate::Rejected } else { Fate::Failed }, Some(fault));
-    }
-
     /// The record is child number `nth` of what it was made from, where somebody asks for order.
     pub fn is_child(&self, tag: &mut Tag, nth: usize) {
         if tag.trail.as_ref().is_some_and(|trail| !trail.epochs.is_empty()) {
@@ -645,18 +583,6 @@ impl Cx<'_> {
     pub fn count_people(&self, change: impl FnOnce(&mut PeopleCounts)) {
         change(self.node.meters.people.lock().get_or_insert_default());
     }
-}
-
-/// Source records of a fault that are kept with it, at most.
-const MOST_ROOTS: usize = 100;
-
-/// The record's source records, where more is known of one than its id, or where a store keeps them all.
-fn kept_roots(tag: &Tag, shared: &Shared) -> Vec<KeptRoot> {
-    let Some(trail) = tag.trail.as_deref() else { return Vec::new() };
-    if shared.store.is_none() && trail.roots.iter().all(|root| root.beside().is_none()) {
-        return Vec::new();
-    }
-    trail.roots.iter().take(MOST_ROOTS).map(|root| root.kept(|id| shared.source_of(id))).collect()
 }
 
 /// A record that is about to have siblings needs its root counted.

@@ -1,5 +1,7 @@
 //! A run: from a whole graph to its last record.
 
+mod steering;
+
 use std::{
     collections::HashSet,
     fmt,
@@ -22,7 +24,7 @@ use crate::{
     edge::{AnyEdge, DEFAULT_CAPACITY},
     epochs::OPEN_EPOCHS,
     fate::Fate,
-    fault::{Fault, KEPT_FAULTS},
+    fault::Fault,
     graph::{BuildError, BuildErrors, Graph},
     guard,
     lineage::{self, Histories, History, Lineage},
@@ -30,7 +32,7 @@ use crate::{
     observer::{Ending, Observer, ObserverError, Part, SteerError, Watch},
     operator::NodeCore,
     people::{AnswerError, QuestionView},
-    quarantine::{Beside, Entry, Filter, ReplayError, ReplayedNow, Store, StoreError, StoreState, Told},
+    quarantine::{Entry, Filter, ReplayError, ReplayedNow, Store, StoreError},
     record::RecordId,
     rules::Rules,
     schedule::{Schedule, run_seeded},
@@ -379,38 +381,6 @@ impl Handle {
 }
 
 impl Handle {
-    /// Has stores begin the run, on a thread that may block.
-    async fn begin(&self, stores: Vec<Arc<dyn Store>>) -> Result<(), StoreError> {
-        if stores.is_empty() {
-            return Ok(());
-        }
-        let (workflow, at) = (self.graph.name().to_owned(), self.clock.started_unix_ms());
-        let begin = move || stores.iter().try_for_each(|store| store.begin(&workflow, at));
-        tokio::task::spawn_blocking(begin).await.unwrap_or_else(|error| {
-            let advice = "this is a fault of Eddyline: please report it".to_owned();
-            Err(StoreError { what: format!("the quarantine cannot be opened: {error}"), advice })
-        })
-    }
-
-    /// Brings one fault back: each of its source records that is kept.
-    fn replay_one(&self, live: &Live, fault: &Entry) -> Result<(), ReplayError> {
-        let kept = fault.roots.iter().filter_map(|root| Some((&root.source, root.value.as_deref()?)));
-        let mut told: Option<Arc<dyn Told>> = None;
-        for (source, value) in kept {
-            let at = self.graph.replays_at(source).ok_or_else(|| ReplayError::NotKept(source.clone()))?;
-            let mut beside = || {
-                let told = told.get_or_insert_with(|| match &live.shared.store {
-                    Some(store) => store.replayed(fault.id),
-                    None => live.shared.faults.replayed(fault.id),
-                });
-                Beside { brought: None, replay_of: Some(fault.id), told: Some(Arc::clone(told)) }
-            };
-            at.replay(value, &mut beside)?;
-        }
-        let source = || fault.roots.first().map_or(&fault.origin, |root| &root.source).clone();
-        told.map(|_| ()).ok_or_else(|| ReplayError::NotKept(source()))
-    }
-
     fn put_on_hold(&self, part: Part, paused: bool) -> Result<(), SteerError> {
         let live = self.live.get().filter(|_| self.over_at.get().is_none()).ok_or(SteerError::NotRunning)?;
         match part {
@@ -497,33 +467,15 @@ impl Watch for Handle {
     }
 
     fn fill(&self, node: u32, filling: Filling) -> Result<(), SlotError> {
-        let slot = self.graph.slots().into_iter().find(|(slot, _)| *slot == node);
-        let (_, slot) = slot.ok_or(SlotError::NoSuchSlot(node))?;
-        if self.live.get().is_none() || self.over_at.get().is_some() {
-            return Err(SlotError::NotRunning);
-        }
-        slot.fill(filling)
+        self.fill_slot(node, filling)
     }
 
     fn quarantine(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
-        let Some(live) = self.live.get() else { return Ok(Vec::new()) };
-        match &live.shared.store {
-            Some(store) => store.find(filter),
-            None => Ok(live.shared.faults.find(filter, self.graph.name(), &live.shared)),
-        }
+        self.find_faults(filter)
     }
 
     fn replay(&self, filter: &Filter) -> Result<ReplayedNow, ReplayError> {
-        let live = self.live.get().filter(|_| self.over_at.get().is_none()).ok_or(ReplayError::NotRunning)?;
-        let mut done = ReplayedNow::default();
-        // In the order in which they failed.
-        for fault in self.quarantine(filter)?.iter().rev() {
-            match self.replay_one(live, fault) {
-                Ok(()) => done.replayed += 1,
-                Err(error) => done.refused.push((fault.id, error.to_string())),
-            }
-        }
-        Ok(done)
+        self.replay_faults(filter)
     }
 
     fn pause(&self, part: Part) -> Result<(), SteerError> {
@@ -612,7 +564,7 @@ impl Live {
         if snapshot.state == RunState::Finished {
             snapshot.hints.extend(nothing_came_out(&snapshot.balances.roots));
         }
-        snapshot.hints.extend(snapshot.faults.store.as_ref().and_then(not_written));
+        snapshot.hints.extend(snapshot.faults.store.as_ref().and_then(steering::not_written));
         snapshot.hints.extend(stalled(snapshot.stalls));
         snapshot.hints.extend(self.nodes.iter().filter_map(|(slot, _)| started_again(slot)));
         for ((slot, _), node) in self.nodes.iter().zip(&snapshot.nodes) {
@@ -698,19 +650,6 @@ fn nothing_came_out(roots: &BalanceView) -> Option<ProblemView> {
             advice: "look at the faults by reason, and at where the counts along the graph fall to 0"
                 .to_owned(),
         }
-    })
-}
-
-fn not_written(store: &StoreState) -> Option<ProblemView> {
-    let problem = store.problem.as_deref()?;
-    Some(ProblemView {
-        node: None,
-        location: String::new(),
-        what: format!("{} faults are not in the quarantine {}: {problem}", store.missing, store.path),
-        advice: format!(
-            "see that the disk has room and the file can be written; the run goes on, and the first {KEPT_FAULTS} faults \
-             are in its report too"
-        ),
     })
 }
 
