@@ -132,8 +132,8 @@ impl<T: Data> Stream<T> {
     }
 }
 
-/// What a task came to.
-type Made<U> = Result<U, Failure>;
+/// What tasks came to, by number, in the order in which they ended.
+type Made<U> = Arc<Mutex<Vec<(u64, Result<U, Failure>)>>>;
 
 /// Why there is no result.
 enum Failure {
@@ -149,8 +149,7 @@ struct MapAsync<T, U, F> {
     /// The records whose values are with tasks, by number.
     under_way: HashMap<u64, Tag>,
     next: u64,
-    /// By number, in the order in which tasks ended.
-    made: Arc<Mutex<Vec<(u64, Made<U>)>>>,
+    made: Made<U>,
     clock: Clock,
     waker: Arc<Waker>,
     types: std::marker::PhantomData<fn(T)>,

@@ -52,9 +52,9 @@ impl RecordId {
         self.0 & ((1 << SEQ_BITS) - 1)
     }
 
-    /// Whether it comes straight behind `other`.
-    pub(crate) fn is_next_of(self, other: Self) -> bool {
-        self.0 == other.0 + 1
+    /// The one so far behind it.
+    pub(crate) fn behind(self, distance: usize) -> Self {
+        Self(self.0 + distance as u64)
     }
 
     /// So many, of which it is the first.

@@ -12,47 +12,97 @@ const MOST_VALUE: usize = 4000;
 /// Some records.
 #[derive(Debug)]
 pub(crate) enum Ids {
-    /// Consecutive ones, as a source brings them.
-    Run { first: RecordId, count: usize },
+    /// Ascending ones, as a source brings them and filters leave them.
+    Runs { first: RecordId, last: RecordId, count: u32, runs: SmallVec<[Run; 2]> },
     /// Any.
     Many(SmallVec<[RecordId; 2]>),
 }
 
+/// Consecutive records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// How far its first one comes behind the last one of the run before; 0 for the first run.
+    gap: u32,
+    count: u32,
+}
+
 impl Ids {
     pub fn of(ids: &[RecordId]) -> Self {
-        match ids {
-            [first, _, ..] if ids.windows(2).all(|two| two[1].is_next_of(two[0])) => {
-                Self::Run { first: *first, count: ids.len() }
+        let (Some((&first, rest)), Ok(count)) = (ids.split_first(), u32::try_from(ids.len())) else {
+            return Self::Many(SmallVec::from_slice(ids));
+        };
+        let mut runs = SmallVec::new();
+        let (mut last, mut run) = (first, Run { gap: 0, count: 1 });
+        for &id in rest {
+            match id.distance(last) {
+                Some(1) => run.count += 1,
+                Some(gap @ 2..=0xFFFF_FFFF) => {
+                    runs.push(run);
+                    run = Run { gap: gap as u32, count: 1 };
+                }
+                _ => return Self::Many(SmallVec::from_slice(ids)),
             }
-            _ => Self::Many(SmallVec::from_slice(ids)),
+            last = id;
         }
+        runs.push(run);
+        Self::Runs { first, last, count, runs }
     }
 
     fn bytes(&self) -> usize {
         match self {
+            Self::Runs { runs, .. } if runs.spilled() => runs.capacity() * size_of::<Run>(),
             Self::Many(ids) if ids.spilled() => ids.capacity() * size_of::<RecordId>(),
             _ => 0,
         }
     }
 
-    /// The places of those of which `is_it` says `true`.
-    pub fn find(&self, mut is_it: impl FnMut(RecordId) -> bool, mut found: impl FnMut(usize, RecordId)) {
-        let mut look = |(place, id): (usize, RecordId)| {
-            if is_it(id) {
-                found(place, id);
-            }
-        };
+    /// How many.
+    pub fn count(&self) -> usize {
         match self {
-            Self::Run { first, count } => first.run(*count).enumerate().for_each(&mut look),
-            Self::Many(ids) => ids.iter().copied().enumerate().for_each(&mut look),
+            Self::Runs { count, .. } => *count as usize,
+            Self::Many(ids) => ids.len(),
         }
     }
 
-    /// The consecutive ones, where they are.
-    pub fn as_run(&self) -> Option<(RecordId, usize)> {
+    /// The place of this one among them.
+    pub fn place_of(&self, record: RecordId) -> Option<usize> {
         match self {
-            Self::Run { first, count } => Some((*first, *count)),
-            Self::Many(_) => None,
+            Self::Many(ids) => ids.iter().position(|id| *id == record),
+            Self::Runs { first, last, runs, .. } if (*first..=*last).contains(&record) => {
+                // Where it would be if there were no gaps, and how many are missing before it.
+                let mut from_run = record.distance(*first)?;
+                let mut before = 0;
+                for Run { gap, count } in runs {
+                    if before > 0 {
+                        // The run's first one is `gap` behind the last one before.
+                        from_run = from_run.checked_sub(*gap as usize - 1)?;
+                    }
+                    if from_run < *count as usize {
+                        return Some(before + from_run);
+                    }
+                    from_run -= *count as usize;
+                    before += *count as usize;
+                }
+                None
+            }
+            Self::Runs { .. } => None,
+        }
+    }
+
+    /// All, in order.
+    pub fn all(&self) -> Vec<RecordId> {
+        match self {
+            Self::Many(ids) => ids.to_vec(),
+            Self::Runs { first, runs, .. } => {
+                let mut next = *first;
+                let mut all = Vec::with_capacity(self.count());
+                for Run { gap, count } in runs {
+                    next = next.behind((*gap as usize).saturating_sub(1));
+                    all.extend(next.run(*count as usize));
+                    next = next.behind(*count as usize);
+                }
+                all
+            }
         }
     }
 }
@@ -108,6 +158,17 @@ impl Entry {
             Entry::Ended { ids, .. } => ids.bytes(),
         };
         size_of::<Self>() + own
+    }
+
+    /// Writes what was written one by one in less room.
+    pub fn tidy(&mut self) {
+        const MANY: usize = 16;
+        if let Entry::Ended { ids, .. } = self
+            && let Ids::Many(all) = ids
+            && all.len() > MANY
+        {
+            *ids = Ids::of(all);
+        }
     }
 }
 
@@ -166,15 +227,27 @@ mod tests {
     }
 
     #[test]
-    fn consecutive_ids_are_one_line() {
-        let ids = Ids::of(&[id(4), id(5), id(6)]);
-        assert_eq!(ids.as_run(), Some((id(4), 3)));
-        let mut found = Vec::new();
-        ids.find(|other| other == id(6), |place, id| found.push((place, id)));
-        assert_eq!(found, [(2, id(6))]);
-        for others in [vec![id(4), id(6)], vec![id(4)], vec![id(5), id(4)], vec![]] {
-            assert_eq!(Ids::of(&others).as_run(), None, "{others:?}");
+    fn ids_are_found_however_they_are_written() {
+        let lists: [&[u64]; 7] = [
+            &[],
+            &[4],
+            &[4, 5, 6],
+            &[1, 2, 5, 6, 7, 20],
+            &[9, 3, 4],
+            &[3, 3],
+            &[0, 2, 5_000_000_000, 5_000_000_001],
+        ];
+        for seqs in lists {
+            let ids: Vec<RecordId> = seqs.iter().map(|seq| id(*seq)).collect();
+            let written = Ids::of(&ids);
+            assert_eq!((written.all(), written.count()), (ids.clone(), ids.len()));
+            for seq in 0..25 {
+                let place = ids.iter().position(|other| *other == id(seq));
+                assert_eq!(written.place_of(id(seq)), place, "{seq} in {seqs:?}");
+            }
         }
+        let thousand: Vec<RecordId> = (0..1000).filter(|seq| seq % 10 != 3).map(id).collect();
+        assert!(Ids::of(&thousand).bytes() < 2 * thousand.len());
     }
 
     #[test]

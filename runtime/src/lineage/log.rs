@@ -43,6 +43,7 @@ impl Log {
     /// Puts down what a node has written.
     pub fn add(&self, node: u32, at: Moment, notes: &mut Notes) {
         if !notes.0.is_empty() {
+            notes.0.iter_mut().for_each(Entry::tidy);
             // A new list has the room that this one needed: steps of a node are alike.
             let empty = Vec::with_capacity(notes.0.len());
             self.add_step(node, at, std::mem::replace(&mut notes.0, empty));

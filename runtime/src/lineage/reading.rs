@@ -147,7 +147,7 @@ impl<'g> Reading<'g> {
         for entry in &step.entries {
             match entry {
                 Entry::Entered { first, count } => {
-                    for (_, record) in self.wanted(&Ids::Run { first: *first, count: *count }) {
+                    for record in self.wanted_among(*first, *count) {
                         self.tell(step, record, What::Entered);
                     }
                 }
@@ -208,15 +208,17 @@ impl<'g> Reading<'g> {
 
     /// Those of these records that are wanted, with their places.
     fn wanted(&self, ids: &Ids) -> Vec<(usize, RecordId)> {
-        let mut wanted = Vec::new();
-        match ids.as_run() {
-            Some((first, count)) if count > self.lives.len() => {
-                let place = |life: &Life| life.record.distance(first).filter(|place| *place < count);
-                wanted.extend(self.lives.iter().filter_map(|life| Some((place(life)?, life.record))));
-            }
-            _ => ids.find(|id| self.places.contains_key(&id), |place, id| wanted.push((place, id))),
+        if ids.count() > self.lives.len() {
+            let lives = self.lives.iter().map(|life| life.record);
+            return lives.filter_map(|record| Some((ids.place_of(record)?, record))).collect();
         }
-        wanted
+        ids.all().into_iter().enumerate().filter(|(_, id)| self.places.contains_key(id)).collect()
+    }
+
+    /// Those wanted of so many consecutive records.
+    fn wanted_among(&self, first: RecordId, count: usize) -> Vec<RecordId> {
+        let lives = self.lives.iter().map(|life| life.record);
+        lives.filter(|record| record.distance(first).is_some_and(|place| place < count)).collect()
     }
 
     fn last(&mut self, record: RecordId) -> Option<&mut Event> {
