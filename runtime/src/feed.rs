@@ -116,6 +116,8 @@ const OF_WHAT_CAME: usize = 8;
 const CHEAP: Duration = Duration::from_nanos(100);
 /// …and who needs more loses little by being that thread, and would let the record wait until another is awake.
 const SELDOM: Duration = Duration::from_micros(10);
+/// After so long its own work is to go on.
+const MOST: Duration = Duration::from_micros(500);
 
 impl<T> State<T> {
     fn put(&mut self, some: Fed<T>) {
@@ -261,7 +263,7 @@ impl<T: Send + 'static> Feed<T> {
     /// Steps the team, of which this thread is at the helm.
     fn step(&self, helm: &Arc<Helm>) {
         self.waker.mark();
-        helm.step_as_guest();
+        helm.step_as_guest(MOST);
     }
 
     fn file(&self, mut state: MutexGuard<'_, State<T>>, some: Fed<T>, may_step: bool) -> Option<usize> {
@@ -277,7 +279,7 @@ impl<T: Send + 'static> Feed<T> {
                 self.filled.notify_one();
             }
             () if was_empty && may_step => {
-                self.waker.wake_here();
+                self.waker.wake_or_step(MOST);
                 return Some(0);
             }
             () if was_empty => self.waker.wake(),

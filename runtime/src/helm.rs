@@ -4,9 +4,12 @@
 //! has it fetch from another core what the source has just written. Where the source's thread finds nobody at the helm it can as
 //! well step the team itself: a record is then through the graph before the actor would have been awake.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -14,6 +17,7 @@ use ractor::ActorRef;
 
 use crate::{
     actor::Alone,
+    clock::Moment,
     guard,
     shared::Shared,
     team::{Team, Turn},
@@ -44,14 +48,11 @@ pub(crate) trait Guest: Send + Sync {
 pub(crate) enum Left {
     /// Nobody in the team has more to do, and nobody is at the helm now.
     Resting,
-    /// There is more to do; at once, or after others where a step was long.
-    More { later: bool },
+    /// There was more to do at this time; at once, or after others where a step was long.
+    More { at: Moment, later: bool },
     /// The run is to stop, or all members are done.
     Over,
 }
-
-/// After so many turns a guest has its own work to do.
-const GUESTS_TURNS: usize = 64;
 
 impl Helm {
     /// Of this team. Must be made where the async runtime is.
@@ -84,7 +85,7 @@ impl Helm {
             team.stop();
             return Left::Over;
         }
-        let Turn { more, later, timers, .. } = team.turn(&self.shared);
+        let Turn { more, later, timers, now } = team.turn(&self.shared);
         for slot in team.take_slow() {
             // A supervisor that has ended has no use for it: the run is over.
             let _ = self.supervisor.cast(Alone(slot));
@@ -100,21 +101,23 @@ impl Helm {
         }
         match () {
             () if team.is_done() => Left::Over,
-            () if more || team.rest() => Left::More { later },
+            () if more || team.rest() => Left::More { at: now, later },
             () => Left::Resting,
         }
     }
 
-    /// Steps the team on the thread of a source, which is at the helm, until there is nothing more to do, or more than it should.
-    pub fn step_as_guest(self: &Arc<Self>) {
+    /// Steps the team on a thread with work of its own, which is at the helm: until there is nothing more to do, or for about so
+    /// long.
+    pub fn step_as_guest(self: &Arc<Self>, most: Duration) {
         let _context = self.runtime.enter();
         let stepped = guard::call(|| {
-            for _ in 0..GUESTS_TURNS {
+            let until = self.shared.clock.now().saturating_add(most);
+            loop {
                 match self.turn() {
                     Left::Resting => return,
-                    Left::More { later: false } => {}
+                    Left::More { at, later: false } if at < until => {}
                     // What may take long is not for a thread that has other work, and only the actor can end itself.
-                    Left::More { later: true } | Left::Over => break,
+                    Left::More { .. } | Left::Over => break,
                 }
             }
             if !self.hand_over() {

@@ -46,7 +46,7 @@ pub(crate) struct Turn {
     /// Members that are to be woken at a time.
     pub timers: Vec<(Arc<Waker>, Moment)>,
     /// When the last step was over.
-    now: Moment,
+    pub now: Moment,
 }
 
 impl Team {

@@ -1,6 +1,9 @@
 //! How an actor learns that there is something to do.
 
-use std::sync::{Arc, Weak, atomic::Ordering};
+use std::{
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
 
 use parking_lot::RwLock;
 use ractor::ActorRef;
@@ -70,13 +73,13 @@ impl Waker {
         }
     }
 
-    /// Like [`wake`](Self::wake), on a thread that can as well do the work itself if nobody is at it.
-    pub(crate) fn wake_here(&self) {
+    /// Like [`wake`](Self::wake), on a thread that can as well do the work itself if nobody is at it, for about so long at most.
+    pub(crate) fn wake_or_step(&self, most: Duration) {
         if self.pending.swap(true, Ordering::AcqRel) {
             return;
         }
         match self.helm() {
-            Some(helm) if helm.waker().claim() => helm.step_as_guest(),
+            Some(helm) if helm.waker().claim() => helm.step_as_guest(most),
             // Whoever is at it sees that this one is pending.
             Some(_) => {}
             None => self.tell(),
