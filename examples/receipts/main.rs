@@ -1,0 +1,74 @@
+//! Reads receipts: a detector finds the text, a reader reads it, and handlers straighten, clean, look again and ask.
+//!
+//! `--once` compares four ways to do it and prints tables; without it receipts come for ever and a page shows the run.
+
+mod bootstrap;
+mod boxes;
+mod draw;
+mod fields;
+mod flow;
+mod handlers;
+mod models;
+mod page;
+mod picture;
+mod receipt;
+mod score;
+mod table;
+
+use std::{error::Error, process::ExitCode};
+
+use eddyline::{handlers::Meter, prelude::*};
+
+use crate::{
+    flow::{Meters, Way},
+    page::Page,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const HELP: &str = "\
+receipts [--listen 127.0.0.1:8080] [--plan FILE]             read receipts for ever, with the page
+receipts --once [--receipts 28] [--seeds 3] [--plan FILE]    compare four ways, print the tables";
+
+async fn run() -> Result<ExitCode, Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
+    let known = ["--once", "--receipts", "--seeds", "--plan", "--listen", "--help"];
+    if let Some(arg) = args.iter().find(|arg| arg.starts_with("--") && !known.contains(&arg.as_str())) {
+        return Err(format!("there is no option {arg}\n{HELP}").into());
+    }
+    if args.iter().any(|arg| arg == "--help") {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = match value("--plan") {
+        Some(path) => Plan::load(path)?,
+        None => Plan::from_toml(include_str!("cpu.toml"), "cpu.toml")?,
+    };
+    if args.iter().any(|arg| arg == "--once") {
+        let receipts = value("--receipts").map_or(Ok(28), |n| n.parse())?;
+        let seeds = value("--seeds").map_or(Ok(3), |n| n.parse())?;
+        return table::compare(receipts, seeds, &plan).await;
+    }
+    for_ever(value("--listen").map_or("127.0.0.1:8080", String::as_str), plan).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn for_ever(address: &str, plan: Plan) -> Result<(), Box<dyn Error>> {
+    let flow = flow::new("receipts").placed(plan);
+    let meters = Meters { spelling: Meter::new("spelling"), amounts: Meter::new("amounts") };
+    let (read, _clerks) = flow::read(flow.source("receipts", Page::all(1, false)), Way::Handlers, &meters)?;
+    read.ignore().named("read");
+    let report = flow.run_with(web_ui::on(address).until_ctrl_c()).await?;
+    print!("{report}");
+    Ok(())
+}
