@@ -14,3 +14,16 @@ pub fn interval(count: usize, figure: impl Fn(&[usize]) -> f64) -> (f64, f64) {
     figures.sort_by(f64::total_cmp);
     (figures[DRAWS / 40], figures[DRAWS - 1 - DRAWS / 40])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_of_a_mean_is_about_two_standard_errors_to_either_side() {
+        let values: Vec<f64> = (0..100).map(|n| f64::from(n % 2)).collect();
+        let mean = |numbers: &[usize]| numbers.iter().map(|n| values[*n]).sum::<f64>() / numbers.len() as f64;
+        let (least, most) = interval(values.len(), mean);
+        assert!((least - 0.402).abs() < 0.02 && (most - 0.598).abs() < 0.02, "{least} to {most}");
+    }
+}

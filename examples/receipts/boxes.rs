@@ -170,3 +170,54 @@ impl TextBox {
         Tensor::new([3, height, width], values).unwrap_or_else(|_| Tensor::scalar(0.0_f32))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIDTH: usize = 200;
+
+    /// A map with text in a rectangle around (x, y).
+    fn map(x: f32, y: f32, width: f32, height: f32, slope: f32) -> Vec<f32> {
+        let (sin, cos) = slope.to_radians().sin_cos();
+        let is_in = |at: usize| {
+            let (dx, dy) = ((at % WIDTH) as f32 - x, (at / WIDTH) as f32 - y);
+            (cos * dx + sin * dy).abs() <= width / 2.0 && (cos * dy - sin * dx).abs() <= height / 2.0
+        };
+        (0..WIDTH * 160).map(|at| if is_in(at) { 0.9 } else { 0.05 }).collect()
+    }
+
+    #[test]
+    fn a_slanting_rectangle_is_found_with_its_slope_and_grown() {
+        for slope in [-20.0, -3.0, 0.0, 8.0, 30.0] {
+            let found = boxes(&map(100.0, 80.0, 90.0, 12.0, slope), WIDTH);
+            let [found] = found[..] else { panic!("{found:?}") };
+            assert!((found.slope - slope).abs() < 1.5, "{slope}: {found:?}");
+            assert!((found.x - 100.0).abs() < 1.5 && (found.y - 80.0).abs() < 1.5, "{found:?}");
+            let growth = GROWTH * 90.0 * 12.0 / 102.0;
+            assert!((found.width - 90.0 - growth).abs() < 5.0, "{found:?}");
+            assert!((found.height - 12.0 - growth).abs() < 5.0, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn text_that_stands_upright_runs_along_its_longer_side() {
+        let found = boxes(&map(100.0, 80.0, 10.0, 60.0, 0.0), WIDTH);
+        assert_eq!((found[0].slope.abs(), found[0].width > found[0].height), (90.0, true));
+    }
+
+    #[test]
+    fn specks_and_doubtful_regions_are_no_boxes() {
+        assert!(boxes(&map(100.0, 80.0, 1.0, 1.0, 0.0), WIDTH).is_empty());
+        let doubtful: Vec<f32> = map(100.0, 80.0, 90.0, 12.0, 0.0).iter().map(|p| p * 0.5).collect();
+        assert!(boxes(&doubtful, WIDTH).is_empty());
+        assert!(boxes(&[], WIDTH).is_empty());
+    }
+
+    #[test]
+    fn the_slope_of_a_page_is_that_of_most_of_its_text() {
+        let text = |width, slope| TextBox { x: 0.0, y: 0.0, width, height: 10.0, slope };
+        assert_eq!(slope(&[text(100.0, 3.0), text(90.0, 3.2), text(80.0, -40.0), text(20.0, 45.0)]), 3.0);
+        assert_eq!(slope(&[]), 0.0);
+    }
+}

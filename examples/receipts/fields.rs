@@ -84,3 +84,46 @@ impl Fields {
         self.items.iter().map(|item| item.price).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(text: &str, x: f32, y: f32) -> Piece {
+        let place = TextBox { x, y, width: 100.0, height: 20.0, slope: 0.0 };
+        Piece { place, read: Text { text: text.to_owned(), confidence: 1.0 } }
+    }
+
+    #[test]
+    fn pieces_at_one_height_are_one_line() {
+        let pieces = [
+            piece("9.95", 300.0, 52.0),
+            piece("CITY", 100.0, 20.0),
+            piece("Tea", 100.0, 50.0),
+            piece("", 0.0, 0.0),
+        ];
+        assert_eq!(lines(&pieces), ["CITY", "Tea 9.95"]);
+    }
+
+    #[test]
+    fn fields_are_found_by_their_form() {
+        let lines = [
+            "CITY HARDWARE",
+            "7 Mill Lane",
+            "Date 2024-03-05",
+            "Receipt No 1234566",
+            "Wood screws 50 9.95",
+            "SUBTOTAL 8.29",
+            "VAT 20% 1 .66",
+            "TOTAL 9.95",
+            "Thank you",
+        ];
+        let fields = Fields::of(&lines.map(str::to_owned));
+        assert_eq!(fields.merchant.as_deref(), Some("CITY HARDWARE"));
+        assert_eq!(fields.date.as_deref(), Some("2024-03-05"));
+        assert_eq!(fields.number.as_deref(), Some("1234566"));
+        assert_eq!(fields.items, [Item { name: "Wood screws 50".to_owned(), price: 995 }]);
+        assert_eq!((fields.subtotal, fields.tax, fields.total), (Some(829), Some(166), Some(995)));
+        assert_eq!(Fields::of(&[]), Fields::default());
+    }
+}

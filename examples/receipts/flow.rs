@@ -35,14 +35,14 @@ impl Way {
 }
 
 /// A page, and where its text is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     pub page: Page,
     pub boxes: Vec<TextBox>,
 }
 
 /// A piece of a page that is to be read.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Strip {
     pub image: Image,
     pub place: TextBox,
@@ -50,7 +50,7 @@ pub struct Strip {
 }
 
 /// A page that has been read.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     pub page: Page,
     pub lines: Vec<String>,
@@ -62,12 +62,6 @@ pub struct Reading {
 pub struct Meters {
     pub spelling: Meter<Reading>,
     pub amounts: Meter<Reading>,
-}
-
-impl Strip {
-    fn heavily(&self) -> Self {
-        Strip { heavily: true, ..self.clone() }
-    }
 }
 
 /// A workflow that keeps few records at a time, since pages are large.
@@ -84,20 +78,18 @@ pub fn read(
     meters: &Meters,
 ) -> Result<(Stream<Reading>, Option<Desk<Reading>>), Box<dyn Error>> {
     match way {
-        Way::None | Way::Heavy => Ok((read_text(find(pages)?, false)?, None)),
+        Way::None | Way::Heavy => Ok((read_text(find(pages)?)?, None)),
         Way::Drop => {
-            let read = read_text(find(pages)?, false)?;
+            let read = read_text(find(pages)?)?;
             Ok((read.handle_with("plausible", handlers::plausible()?.or_drop()), None))
         }
         Way::Handlers => {
-            let (pages, again) = upright(pages)?.feedback("straighten", Rounds::at_most(1));
-            let (pages, looks) = pages
-                .alternatives("look", Page::clone)
-                .or(Page::cleaned)
-                .or(Page::for_the_heavy)
-                .key();
+            let pages = upright(pages)?.handle("coloured", handlers::through_red_glass);
+            let (pages, again) = pages.feedback("straighten", Rounds::at_most(1));
+            let (pages, looks) =
+                pages.alternatives("look", Page::clone).or(Page::softened).or(Page::for_the_heavy).key();
             let found = find(pages)?.handle_or_retry_with("crooked", again, by(handlers::straighten));
-            let read = read_text(found, true)?
+            let read = read_text(found)?
                 .handle_with("spelling", handlers::spelling()?.metered(&meters.spelling))
                 .handle_with("amounts", handlers::amounts().metered(&meters.amounts))
                 .handle_or_next_with("plausible", &looks, handlers::look_again()?);
@@ -130,12 +122,8 @@ fn find(pages: Stream<Page>) -> Made<Found> {
     Ok(light.merge(heavy).named("found"))
 }
 
-/// Reads the text that was found, each piece by the reader that its page asks for; with `doubt`, what the light one is unsure of
-/// also by the heavy one.
-fn read_text(found: Stream<Found>, doubt: bool) -> Made<Reading> {
-    let model = |file| {
-        models::reader(file, |strip: &Strip| (&strip.image, strip.place), |strip, read| (strip.heavily, Piece { place: strip.place, read }))
-    };
+/// Reads the text that was found, and what fields it is.
+fn read_text(found: Stream<Found>) -> Made<Reading> {
     let (strips, pages) = found.scatter(|found: &Found| {
         let strip = |place: &TextBox| Strip {
             image: found.page.image.clone(),
@@ -144,15 +132,23 @@ fn read_text(found: Stream<Found>, doubt: bool) -> Made<Reading> {
         };
         found.boxes.iter().map(strip).collect::<Vec<_>>()
     });
-    let (strips, readers) = strips.alternatives("reader", Strip::clone).or(Strip::heavily).key();
-    let (heavily, lightly) = strips.split(|strip| strip.heavily);
-    let light = lightly.named("which reader").model("light reader", model(models::LIGHT_READER)?);
-    let heavy = heavily.model("heavy reader", model(models::HEAVY_READER)?);
-    let pieces = light.merge(heavy).handle_or_next_with("sure", &readers, by(move |(heavily, piece): &(bool, Piece), _: &Seen| {
-        if doubt && !heavily && piece.read.confidence < 0.9 { Verdict::NextAlternative } else { Verdict::Pass }
-    }));
-    Ok(pieces.map(|(_, piece)| piece).gather(pages, |found, pieces| {
+    Ok(pieces(strips)?.gather(pages, |found, pieces| {
         let lines = fields::lines(&pieces.into_values().collect::<Vec<_>>());
         Reading { fields: Fields::of(&lines), lines, page: found.page }
     }))
+}
+
+/// Reads strips, each by the reader that it asks for.
+fn pieces(strips: Stream<Strip>) -> Made<Piece> {
+    let model = |file| {
+        models::reader(
+            file,
+            |strip: &Strip| (&strip.image, strip.place),
+            |strip, read| Piece { place: strip.place, read },
+        )
+    };
+    let (heavily, lightly) = strips.split(|strip| strip.heavily);
+    let light = lightly.named("which reader").model("light reader", model(models::LIGHT_READER)?);
+    let heavy = heavily.model("heavy reader", model(models::HEAVY_READER)?);
+    Ok(light.merge(heavy).named("pieces"))
 }

@@ -27,7 +27,11 @@ pub fn file(name: &str) -> Result<PathBuf, String> {
 }
 
 /// The red, green and blue of a picture, one after the other, each less `mean` and over `deviation` on a scale of 0 to 1.
-fn planes(image: &Image, mean: [f32; 3], deviation: [f32; 3]) -> Result<Tensor, eddyline::runtime::tensor::TensorError> {
+fn planes(
+    image: &Image,
+    mean: [f32; 3],
+    deviation: [f32; 3],
+) -> Result<Tensor, eddyline::runtime::tensor::TensorError> {
     let mut values = Vec::with_capacity(image.rgb.len());
     for channel in 0..3 {
         let one = image.rgb.iter().skip(channel).step_by(3);
@@ -47,12 +51,13 @@ pub fn detector<T: Data, U: Data>(
 ) -> Result<Model<T, U>, Box<dyn Error>> {
     let path = file(name)?;
     let (input, output) = names(&path)?;
-    Ok(Model::onnx(path)
-        .input(&input, move |record: &T| planes(image_of(record), MEAN, DEVIATION))
-        .output(&output, move |record, map| {
+    Ok(Model::onnx(path).input(&input, move |record: &T| planes(image_of(record), MEAN, DEVIATION)).output(
+        &output,
+        move |record, map| {
             let width = map.shape().last().copied().unwrap_or(1);
             made(record, boxes(map.values::<f32>().unwrap_or_default(), width))
-        }))
+        },
+    ))
 }
 
 /// What a reader makes of a piece of text.
@@ -93,8 +98,10 @@ pub fn reader<T: Data, U: Data>(
 fn spelled(steps: &[f32], known: usize, letters: &[String]) -> Text {
     let (mut text, mut sum, mut count, mut last) = (String::new(), 0.0, 0, 0);
     for step in steps.chunks_exact(known) {
-        let (best, p) =
-            step.iter().enumerate().fold((0, 0.0), |(at, most), (i, p)| if *p > most { (i, *p) } else { (at, most) });
+        let (best, p) = step
+            .iter()
+            .enumerate()
+            .fold((0, 0.0), |(at, most), (i, p)| if *p > most { (i, *p) } else { (at, most) });
         if best != 0 && best != last {
             text.push_str(letters.get(best).map_or("", String::as_str));
             sum += p;
@@ -138,5 +145,21 @@ fn names(path: &std::path::Path) -> Result<(String, String), Box<dyn Error>> {
     match (model.inputs(), model.outputs()) {
         ([input], [output, ..]) => Ok((input.name.clone(), output.name.clone())),
         _ => Err(format!("{} has not one input; fetch it again", path.display()).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetitions_are_one_letter_unless_something_lies_between() {
+        let letters = ["", "a", "b"].map(str::to_owned);
+        let step = |best: usize| (0..3).map(move |at| if at == best { 0.8 } else { 0.1 });
+        let steps: Vec<f32> = [0, 1, 1, 0, 1, 2, 2, 0].into_iter().flat_map(step).collect();
+        let read = spelled(&steps, 3, &letters);
+        assert_eq!(read.text, "aab");
+        assert!((read.confidence - 0.8).abs() < 1e-6);
+        assert_eq!(spelled(&[1.0, 0.0, 0.0], 3, &letters).confidence, 0.0);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A receipt on its way.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// Its place among the receipts.
     pub number: usize,
@@ -24,9 +24,10 @@ pub struct Page {
 }
 
 impl Page {
-    /// Receipts without end, with each fault in turn; the same seed gives the same pictures.
+    /// Receipts without end, with each fault in turn, two of eight clean; the same seed gives the same pictures.
     pub fn all(seed: u64, heavily: bool) -> impl Iterator<Item = Page> + Send {
-        Fault::ALL.into_iter().cycle().enumerate().map(move |(number, fault)| {
+        let mix = std::iter::once(Fault::Clean).chain(Fault::ALL);
+        mix.cycle().enumerate().map(move |(number, fault)| {
             // Far apart, so that no two seeds have a receipt in common.
             let mut random = StdRng::seed_from_u64(seed * 1_000_003 + number as u64);
             let truth = Receipt::invented(&mut random);
@@ -40,14 +41,14 @@ impl Page {
         self.with(picture::quarter_turned(&self.image, quarters))
     }
 
-    /// Through red glass, which takes stamps away, and softened, which takes noise away.
-    pub fn cleaned(&self) -> Self {
-        self.with(picture::softened(&picture::red(&self.image)))
+    /// Softened, which takes away more of the noise than of the text.
+    pub fn softened(&self) -> Self {
+        self.with(picture::softened(&self.image))
     }
 
     /// To be looked at by the heavy models.
     pub fn for_the_heavy(&self) -> Self {
-        Page { heavily: true, ..self.with(picture::red(&self.image)) }
+        Page { heavily: true, ..self.clone() }
     }
 
     /// The same page with another picture.

@@ -85,6 +85,12 @@ pub fn resized(image: &Image, width: u32, height: u32) -> Image {
     drawn(width, height, image, |x, y| ((x + 0.5) * by_x - 0.5, (y + 0.5) * by_y - 0.5))
 }
 
+/// How much of it is of such colours, 0 to 1.
+pub fn share(image: &Image, is: impl Fn([u8; 3]) -> bool) -> f64 {
+    let pixels = image.rgb.as_chunks().0;
+    pixels.iter().filter(|pixel| is(**pixel)).count() as f64 / pixels.len().max(1) as f64
+}
+
 /// What it is through red glass: the red of each pixel is its grey.
 pub fn red(image: &Image) -> Image {
     recoloured(image, |pixel| [pixel[0]; 3])
@@ -111,6 +117,43 @@ pub fn softened(image: &Image) -> Image {
 
 /// The middle of it.
 pub fn cropped(image: &Image, width: u32, height: u32) -> Image {
-    let (left, top) = ((image.width as f32 - width as f32) / 2.0, (image.height as f32 - height as f32) / 2.0);
+    let (left, top) =
+        ((image.width as f32 - width as f32) / 2.0, (image.height as f32 - height as f32) / 2.0);
     drawn(width, height, image, |x, y| (x + left.floor(), y + top.floor()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn striped() -> Image {
+        made(4, 3, (0..36).map(|at| (at * 7) as u8).collect())
+    }
+
+    #[test]
+    fn four_quarters_are_a_whole_turn() {
+        let once = quarter_turned(&striped(), 1);
+        assert_eq!((once.width, once.height), (3, 4));
+        // What was on the left below is on the left above.
+        assert_eq!(pixel_at(&once, 0, 0), pixel_at(&striped(), 0, 2));
+        assert_eq!(quarter_turned(&once, 3), striped());
+        assert_eq!(quarter_turned(&quarter_turned(&striped(), 2), 2), striped());
+    }
+
+    #[test]
+    fn a_turn_and_back_leaves_what_is_in_the_middle() {
+        let flat = recoloured(&blank(41, 41), |_| [100; 3]);
+        let back = turned(&turned(&flat, 8.0), -8.0);
+        assert_eq!(pixel_at(&back, 20, 20), [100; 3]);
+        assert_eq!(pixel_at(&turned(&flat, 45.0), 0, 0), [PAPER; 3], "what comes in from outside is paper");
+    }
+
+    #[test]
+    fn softening_keeps_what_is_even_and_spreads_a_point() {
+        let even = recoloured(&blank(5, 5), |_| [80; 3]);
+        assert_eq!(pixel_at(&softened(&even), 2, 2), [80; 3]);
+        let mut rgb = vec![0; 75];
+        rgb[3 * 12] = 160;
+        assert_eq!(pixel_at(&softened(&made(5, 5, rgb)), 2, 2), [40, 0, 0]);
+    }
 }

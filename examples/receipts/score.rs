@@ -18,11 +18,9 @@ impl Score {
         let nothing = Fields::default();
         let read = read.unwrap_or(&nothing);
         let mut score = Score::default();
-        for (read, truth) in [
-            (&read.merchant, &truth.merchant),
-            (&read.date, &truth.date),
-            (&read.number, &truth.number),
-        ] {
+        for (read, truth) in
+            [(&read.merchant, &truth.merchant), (&read.date, &truth.date), (&read.number, &truth.number)]
+        {
             score.field(read.as_deref().map(squeezed), squeezed(truth));
         }
         for (read, truth) in
@@ -79,4 +77,34 @@ fn share(some: u32, of: u32) -> f64 {
 /// Without spaces, which readers see or do not see.
 fn squeezed(text: &str) -> String {
     text.split_whitespace().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn a_receipt_that_is_read_as_it_is_printed_is_perfect() {
+        for seed in 0..50 {
+            let truth = Receipt::invented(&mut StdRng::seed_from_u64(seed));
+            let score = Score::of(Some(&Fields::of(&truth.lines())), &truth);
+            assert!(score.is_perfect() && score.f1() == 1.0, "{seed}: {score:?}");
+            let nothing = Score::of(None, &truth);
+            assert_eq!((nothing.written, nothing.read, nothing.recall()), (score.written, 0, 0.0));
+        }
+    }
+
+    #[test]
+    fn what_is_read_wrong_costs_precision_and_recall_and_what_is_not_read_only_recall() {
+        let truth = Receipt::invented(&mut StdRng::seed_from_u64(1));
+        let mut fields = Fields::of(&truth.lines());
+        fields.date = None;
+        let missing = Score::of(Some(&fields), &truth);
+        fields.date = Some("2000-01-01".to_owned());
+        let wrong = Score::of(Some(&fields), &truth);
+        assert_eq!((missing.precision(), wrong.recall()), (1.0, missing.recall()));
+        assert!(wrong.precision() < 1.0 && wrong.f1() < missing.f1());
+    }
 }

@@ -6,7 +6,8 @@ use std::{collections::HashSet, fmt, fs, path::Path};
 use prost::Message;
 use sha2::{Digest, Sha256};
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension, type_proto,
+    GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension,
+    type_proto,
 };
 
 use super::{
