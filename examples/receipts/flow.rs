@@ -32,6 +32,16 @@ impl Way {
             Way::Handlers => "light with handlers",
         }
     }
+
+    /// Its name among the figures of the benchmark `handlers`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Way::None => "none",
+            Way::Drop => "drop",
+            Way::Heavy => "heavy",
+            Way::Handlers => "handlers",
+        }
+    }
 }
 
 /// A page, and where its text is.
@@ -69,14 +79,14 @@ pub fn new(name: &str) -> Workflow {
     Workflow::new(name).edge_capacity(16).loop_permits(64)
 }
 
-type Made<T> = Result<Stream<T>, Box<dyn Error>>;
+type Made<T> = Result<T, Box<dyn Error>>;
 
 /// Writes the workflow of a way behind `pages`; with handlers there is a desk, where people are asked.
 pub fn read(
     pages: Stream<Page>,
     way: Way,
     meters: &Meters,
-) -> Result<(Stream<Reading>, Option<Desk<Reading>>), Box<dyn Error>> {
+) -> Made<(Stream<Reading>, Option<Desk<Reading>>)> {
     match way {
         Way::None | Way::Heavy => Ok((read_text(find(pages)?)?, None)),
         Way::Drop => {
@@ -100,7 +110,7 @@ pub fn read(
 }
 
 /// Turns pages by right angles until their text is level.
-fn upright(pages: Stream<Page>) -> Made<Page> {
+fn upright(pages: Stream<Page>) -> Made<Stream<Page>> {
     let model = models::orientation(|page: &Page| &page.image, |page, quarters| (page.clone(), quarters))?;
     Ok(pages
         .model("orientation", model)
@@ -112,7 +122,7 @@ fn upright(pages: Stream<Page>) -> Made<Page> {
 }
 
 /// Finds the text of pages, each by the detector that it asks for.
-fn find(pages: Stream<Page>) -> Made<Found> {
+fn find(pages: Stream<Page>) -> Made<Stream<Found>> {
     let model = |file| {
         models::detector(file, |page: &Page| &page.image, |page, boxes| Found { page: page.clone(), boxes })
     };
@@ -123,7 +133,7 @@ fn find(pages: Stream<Page>) -> Made<Found> {
 }
 
 /// Reads the text that was found, and what fields it is.
-fn read_text(found: Stream<Found>) -> Made<Reading> {
+fn read_text(found: Stream<Found>) -> Made<Stream<Reading>> {
     let (strips, pages) = found.scatter(|found: &Found| {
         let strip = |place: &TextBox| Strip {
             image: found.page.image.clone(),
@@ -139,7 +149,7 @@ fn read_text(found: Stream<Found>) -> Made<Reading> {
 }
 
 /// Reads strips, each by the reader that it asks for.
-fn pieces(strips: Stream<Strip>) -> Made<Piece> {
+fn pieces(strips: Stream<Strip>) -> Made<Stream<Piece>> {
     let model = |file| {
         models::reader(
             file,

@@ -37,12 +37,13 @@ async fn main() -> ExitCode {
 
 const HELP: &str = "\
 receipts [--listen 127.0.0.1:8080] [--plan FILE]             read receipts for ever, with the page
-receipts --once [--receipts 28] [--seeds 3] [--plan FILE]    compare four ways, print the tables";
+receipts --once [--receipts 32] [--seeds 3] [--plan FILE]    compare four ways, print the tables
+                                                             (--figures: the scores only, as JSON lines)";
 
 async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
-    let known = ["--once", "--receipts", "--seeds", "--plan", "--listen", "--help"];
+    let known = ["--once", "--figures", "--receipts", "--seeds", "--plan", "--listen", "--help"];
     if let Some(arg) = args.iter().find(|arg| arg.starts_with("--") && !known.contains(&arg.as_str())) {
         return Err(format!("there is no option {arg}\n{HELP}").into());
     }
@@ -55,9 +56,9 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         None => Plan::from_toml(include_str!("cpu.toml"), "cpu.toml")?,
     };
     if args.iter().any(|arg| arg == "--once") {
-        let receipts = value("--receipts").map_or(Ok(28), |n| n.parse())?;
+        let receipts = value("--receipts").map_or(Ok(32), |n| n.parse())?;
         let seeds = value("--seeds").map_or(Ok(3), |n| n.parse())?;
-        return table::compare(receipts, seeds, &plan).await;
+        return table::compare(receipts, seeds, &plan, args.iter().any(|arg| arg == "--figures")).await;
     }
     for_ever(value("--listen").map_or("127.0.0.1:8080", String::as_str), plan).await?;
     Ok(ExitCode::SUCCESS)

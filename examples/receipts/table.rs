@@ -46,14 +46,30 @@ struct Result {
     wall_s: f64,
 }
 
-/// Reads `count` receipts for each seed in all ways, prints the tables, and says whether they show what they should.
-pub async fn compare(count: usize, seeds: u64, plan: &Plan) -> std::result::Result<ExitCode, Box<dyn Error>> {
+/// Reads `count` receipts for each seed in all ways, prints the tables, and says whether they show what they should; or prints only
+/// each way's F1, for the benchmark `handlers`.
+pub async fn compare(
+    count: usize,
+    seeds: u64,
+    plan: &Plan,
+    figures: bool,
+) -> std::result::Result<ExitCode, Box<dyn Error>> {
     let mut results = Vec::new();
     let mut last = None;
     for way in Way::ALL {
         let (result, said) = run(way, count, seeds, plan).await?;
         results.push(result);
         last = Some(said);
+    }
+    if figures {
+        for result in &results {
+            let figure = result.score(|_| true).f1();
+            println!(
+                "{}",
+                serde_json::json!({ "engine": result.way.key(), "value": figure, "seeds": seeds })
+            );
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     println!("{count} receipts for each of {seeds} seeds; an item with its price is one field\n");
     print_ways(&results);
