@@ -24,6 +24,9 @@ use crate::{
     page::Page,
 };
 
+/// Time between two receipts while the page is open.
+const PACE: Duration = Duration::from_millis(700);
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
@@ -56,8 +59,12 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         None => Plan::from_toml(include_str!("cpu.toml"), "cpu.toml")?,
     };
     if args.iter().any(|arg| arg == "--once") {
-        let receipts = value("--receipts").map_or(Ok(32), |n| n.parse())?;
-        let seeds = value("--seeds").map_or(Ok(3), |n| n.parse())?;
+        let number = |name: &str, otherwise: usize| match value(name).map(|text| text.parse()) {
+            None => Ok(otherwise),
+            Some(Ok(number)) if number > 0 => Ok(number),
+            Some(_) => Err(format!("{name} wants a whole number from 1 on")),
+        };
+        let (receipts, seeds) = (number("--receipts", 32)?, number("--seeds", 3)? as u64);
         return table::compare(receipts, seeds, &plan, args.iter().any(|arg| arg == "--figures")).await;
     }
     for_ever(value("--listen").map_or("127.0.0.1:8080", String::as_str), plan).await?;
@@ -67,7 +74,8 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
 async fn for_ever(address: &str, plan: Plan) -> Result<(), Box<dyn Error>> {
     let flow = flow::new("receipts").placed(plan);
     let meters = Meters { spelling: Meter::new("spelling"), amounts: Meter::new("amounts") };
-    let (read, _clerks) = flow::read(flow.source("receipts", Page::all(1, false)), Way::Handlers, &meters)?;
+    let receipts = Page::all(1, false).inspect(|_| std::thread::sleep(PACE));
+    let (read, _clerks) = flow::read(flow.source("receipts", receipts), Way::Handlers, &meters)?;
     read.ignore().named("read");
     let report = flow.run_with(web_ui::on(address).until_ctrl_c()).await?;
     print!("{report}");
