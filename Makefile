@@ -3,7 +3,7 @@
 #   NAME=…   names a benchmark, or the folder of a new workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo account-numbers expenses new page test bench ci fmt clippy doc audit soak-concurrency soak-graphs
+.PHONY: help demo account-numbers expenses receipts new page test bench ci fmt clippy doc audit soak-concurrency soak-graphs
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,10 @@ account-numbers: ## the same without looking for what is missing
 
 expenses: ## sort expenses; what is unclear people are asked on the page, http://127.0.0.1:8080/#people; ARGS=--once has a program answer
 	cargo run -p eddyline-examples --bin expenses -- $(ARGS)
+
+receipts: ## read receipts by real models, which are fetched; with the page, or with ARGS=--once as tables (2 minutes)
+	@scripts/fetch-models.sh receipts
+	cargo run -p eddyline-examples --bin receipts -- $(ARGS)
 
 new: ## copy the template to NAME=../my-flow, a package of its own that uses this checkout
 	@scripts/new.sh "$(NAME)"

@@ -10,5 +10,6 @@ if [ ! -f "benches/src/bin/$name.rs" ] && [ ! -f "benches/src/bin/$name/main.rs"
   exit 2
 fi
 scripts/setup-highs.sh
+if [ "$name" = handlers ]; then scripts/fetch-models.sh receipts; fi
 mkdir -p target/bench
 exec cargo run --release -p eddyline-benches --bin "$name"

@@ -46,6 +46,17 @@ impl Mode {
         }
     }
 
+    /// Its name among the figures of the benchmark `handlers`.
+    pub fn figure(self) -> &'static str {
+        match self {
+            Mode::None => "none",
+            Mode::Drop => "drop",
+            Mode::Heavy => "heavy",
+            Mode::HeavyCorrected => "heavy-corrected",
+            Mode::Handlers => "handlers",
+        }
+    }
+
     /// Whether the first look is by the heavy model.
     pub fn begins_heavy(self) -> bool {
         matches!(self, Mode::Heavy | Mode::HeavyCorrected)

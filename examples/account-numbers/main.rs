@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
-    let known = ["--once", "--numbers", "--seeds", "--listen", "--help"];
+    let known = ["--once", "--figures", "--numbers", "--seeds", "--listen", "--help"];
     let unknown = args.iter().find(|arg| arg.starts_with("--") && !known.contains(&arg.as_str()));
     if args.iter().any(|arg| arg == "--help") || unknown.is_some() {
         if let Some(arg) = unknown {
@@ -43,12 +43,15 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         }
         println!("account-numbers [--listen 127.0.0.1:8080]          read numbers for ever, with the page");
         println!("account-numbers --once [--numbers 2000] [--seeds 3] compare five ways, print the table");
+        println!(
+            "                                                    (--figures: the scores only, as JSON lines)"
+        );
         return Ok(if unknown.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     if args.iter().any(|arg| arg == "--once") {
         let numbers = value("--numbers").map_or(Ok(2000), |n| n.parse())?;
         let seeds = value("--seeds").map_or(Ok(3), |n| n.parse())?;
-        return table::compare(numbers, seeds).await;
+        return table::compare(numbers, seeds, args.iter().any(|arg| arg == "--figures")).await;
     }
     for_ever(value("--listen").map_or("127.0.0.1:8080", String::as_str)).await?;
     Ok(ExitCode::SUCCESS)

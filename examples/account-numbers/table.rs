@@ -36,8 +36,9 @@ struct Score {
     seconds: f64,
 }
 
-/// Reads `count` numbers for each seed in all five ways, prints the table, and says whether it shows what it should.
-pub async fn compare(count: u64, seeds: u64) -> Result<ExitCode, Box<dyn Error>> {
+/// Reads `count` numbers for each seed in all five ways, prints the table, and says whether it shows what it should; or prints only
+/// the share of numbers that each way reads exactly, for the benchmark `handlers`.
+pub async fn compare(count: u64, seeds: u64, figures: bool) -> Result<ExitCode, Box<dyn Error>> {
     let mut scores = Vec::new();
     let mut last = None;
     for mode in Mode::ALL {
@@ -53,6 +54,12 @@ pub async fn compare(count: u64, seeds: u64) -> Result<ExitCode, Box<dyn Error>>
         scores.push((mode, mean));
     }
 
+    if figures {
+        for (mode, s) in &scores {
+            println!("{}", serde_json::json!({ "engine": mode.figure(), "value": s.exact, "seeds": seeds }));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     println!("{count} numbers for each of {seeds} seeds; shares of all numbers, means over the seeds\n");
     println!(
         "{:36} {:>7} {:>16} {:>9} {:>7} {:>20} {:>8}",

@@ -3,9 +3,11 @@
 
 use std::{collections::HashSet, fmt, fs, path::Path};
 
+use prost::Message;
 use sha2::{Digest, Sha256};
 use tract_onnx::pb::{
-    GraphProto, NodeProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension, type_proto,
+    GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension,
+    type_proto,
 };
 
 use super::{
@@ -118,6 +120,14 @@ impl OnnxModel {
     /// The SHA-256 of its file in hexadecimal; weights in separate files are not in it.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// What the file says about itself under `key`, such as the characters that a reader of text knows.
+    ///
+    /// Files are not asked for it often, so each call reads the file's bytes again.
+    pub fn metadata(&self, key: &str) -> Option<String> {
+        let file = ModelProto::decode(self.bytes.as_slice()).ok()?;
+        file.metadata_props.into_iter().find(|property| property.key == key).map(|property| property.value)
     }
 
     /// What it takes: an [`Item`](crate::engine::Item) has one tensor for each, in this order.
@@ -252,9 +262,8 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use prost::Message;
     use tract_onnx::pb::{
-        GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+        OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TypeProto,
         tensor_shape_proto::Dimension,
     };
 
@@ -324,6 +333,16 @@ pub(crate) mod tests {
         assert_eq!(model.output_index("twice"), Some(0));
         assert_eq!(model.hash().len(), 64);
         assert_eq!(model.check("light", &[Declared::new("picture").item_shape([1, 8, 8])], &[]), vec![]);
+    }
+
+    #[test]
+    fn what_a_file_says_about_itself_can_be_asked() {
+        let mut file = ModelProto::decode(model_bytes("Mul", "x", "y", &[-1, 2], 2.0).as_slice()).unwrap();
+        let property = StringStringEntryProto { key: "character".to_owned(), value: "a\nb".to_owned() };
+        file.metadata_props = vec![property];
+        let model = OnnxModel::from_bytes("m.onnx", file.encode_to_vec()).unwrap();
+        assert_eq!(model.metadata("character").as_deref(), Some("a\nb"));
+        assert_eq!(model.metadata("author"), None);
     }
 
     #[test]
