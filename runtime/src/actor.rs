@@ -124,7 +124,7 @@ impl Actor for TeamActor {
                     break;
                 }
                 Left::More { .. } if helm.hand_over() => break,
-                Left::More { later } => {
+                Left::More { later, .. } => {
                     if later || turns % TURNS == 0 {
                         // Whoever a step woke is next on this thread, and no other thread can take it from here.
                         step_back().await;
