@@ -1,6 +1,11 @@
 //! The table: four ways to read the same receipts, held against the truth.
 
-use std::{error::Error, io::IsTerminal, process::ExitCode};
+use std::{
+    error::Error,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::IsTerminal,
+    process::ExitCode,
+};
 
 use eddyline::{
     handlers::{Meter, MeterReport},
@@ -41,6 +46,8 @@ struct Outcome {
 struct Result {
     way: Way,
     outcomes: Vec<Outcome>,
+    /// Of all that was read: the same where everything is the same to the letter.
+    digest: u64,
     calls: Vec<u64>,
     busy_s: f64,
     wall_s: f64,
@@ -74,6 +81,8 @@ pub async fn compare(
     println!("{count} receipts for each of {seeds} seeds; an item with its price is one field\n");
     print_ways(&results);
     print_faults(&results);
+    let digests: Vec<String> = results.iter().map(|result| format!("{:016x}", result.digest)).collect();
+    println!("\nDigests of what was read: {}", digests.join(", "));
     print_calls(&results);
     if let Some(said) = last {
         println!("\nlight with handlers:\n{said}");
@@ -142,8 +151,12 @@ async fn run(
             has_date: fields.is_some_and(|fields| fields.date.as_deref() == Some(&truth.date)),
         }
     });
+    let mut digest = DefaultHasher::new();
+    let texts = readings.iter().map(|reading| reading.as_ref().map(|reading| &reading.lines));
+    texts.for_each(|lines| lines.hash(&mut digest));
     let result = Result {
         way,
+        digest: digest.finish(),
         outcomes: outcomes.collect(),
         calls: PRICES_MS.map(|(model, _)| report.model_items(model).unwrap_or(0)).to_vec(),
         busy_s: report.snapshot().devices.iter().map(|device| device.busy_us as f64 / 1e6).sum(),
