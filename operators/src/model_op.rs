@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::Duration,
+    vec,
 };
 
 use eddyline_runtime::{
@@ -31,21 +32,32 @@ use crate::{catch::Catching, model::Runner};
 /// How many times its limit what waits behind a late call may wait for a device, until that call has come back.
 const PATIENCE: u32 = 10;
 
-/// Rows that are with the dispatcher.
+/// Rows that are with the dispatcher. More can come to those of a function until a device begins with it, which takes its own
+/// hold of them.
+type Rows<I> = Arc<Mutex<Arc<Vec<I>>>>;
+
+/// A call that is with the dispatcher.
 struct Pending<I> {
-    rows: Arc<Vec<I>>,
+    rows: Rows<I>,
     tags: Vec<Tag>,
     /// Per row: how many items it became. Empty for functions.
     items: Vec<usize>,
     since: Moment,
     sent: Option<Sent>,
+    /// Not to be given more: its function has panicked on this row and others.
+    alone: bool,
     /// When the function was called; a launch may hold several calls, which run one after the other.
     called: Arc<OnceLock<Moment>>,
 }
 
 impl<I> Pending<I> {
-    fn new(rows: Arc<Vec<I>>, tags: Vec<Tag>, items: Vec<usize>) -> Self {
-        Self { rows, tags, items, since: Moment::ZERO, sent: None, called: Arc::default() }
+    fn new(rows: Vec<I>, tags: Vec<Tag>, items: Vec<usize>) -> Self {
+        let rows = Arc::new(Mutex::new(Arc::new(rows)));
+        Self { rows, tags, items, since: Moment::ZERO, sent: None, alone: false, called: Arc::default() }
+    }
+
+    fn rows(&self) -> Arc<Vec<I>> {
+        Arc::clone(&self.rows.lock())
     }
 
     /// When it was begun with, if it was. Nothing any more once a call of items has been answered.
@@ -119,7 +131,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         let Some(client) = &self.client else { return };
         let number = self.next;
         self.next += 1;
-        let retries = pending.tags.iter().filter(|tag| tag.rounds() > 0).count() as u32;
+        let retries = retries(&pending.tags);
         self.rows += pending.tags.len();
         self.items += items;
         let (answers, waker) = (Arc::clone(&self.returned.answers), Arc::clone(&self.returned.waker));
@@ -132,8 +144,8 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             done: Box::new(move |result| {
                 let values = slot.map(|slot| std::mem::take(&mut *slot.lock()));
                 answers.lock().push(Answer { number, result, values, at: clock.now() });
-                waker.wake();
             }),
+            wake: Some(waker),
         });
         pending.sent = Some(sent);
         self.calls.insert(number, pending);
@@ -199,7 +211,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             }
         };
         cx.count_model(|model| model.late += pending.tags.len() as u64);
-        for (value, tag) in pending.rows.iter().zip(&pending.tags) {
+        for (value, tag) in pending.rows().iter().zip(&pending.tags) {
             out.fail(tag, FaultKind::TimeOut, &why, value, cx);
         }
     }
@@ -240,32 +252,59 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         for (rows, tags, counts, items) in ready {
             let n = items.len();
             cx.count_model(|model| model.items += n as u64);
-            let pending = Pending::new(Arc::new(rows), tags, counts);
+            let pending = Pending::new(rows, tags, counts);
             self.submit(pending, Work::Items(items), n, None);
         }
     }
 
-    fn call_function(&mut self, mut batch: Batch<I>, most: usize, cx: &mut Cx<'_>) {
-        while !batch.is_empty() {
-            let rest = if batch.len() > most { batch.split_off(most) } else { Batch::default() };
-            let (rows, tags) = std::mem::replace(&mut batch, rest).into_parts();
-            cx.count_model(|model| model.items += rows.len() as u64);
-            self.run_function(Arc::new(rows), tags.into_iter().collect());
+    fn call_function(&mut self, batch: Batch<I>, most: usize, cx: &mut Cx<'_>) {
+        cx.count_model(|model| model.items += batch.len() as u64);
+        let (rows, tags) = batch.into_parts();
+        let (mut rows, mut tags) = (rows.into_iter(), tags.into_iter().collect::<Vec<Tag>>());
+        let taken = self.top_up(most, &mut rows, &tags);
+        let mut tags = tags.drain(taken..);
+        while rows.len() > 0 {
+            let some = rows.by_ref().take(most).collect();
+            self.run_function(some, tags.by_ref().take(most).collect(), false);
         }
     }
 
-    fn run_function(&mut self, rows: Arc<Vec<I>>, tags: Vec<Tag>) {
+    /// Gives the first rows to the latest call, if that is not full and still waits, and says how many it took: a function is
+    /// called with as many as its batch holds, however they come.
+    fn top_up(&mut self, most: usize, rows: &mut vec::IntoIter<I>, tags: &[Tag]) -> usize {
+        let Some(mut last) = self.calls.last_entry() else { return 0 };
+        let pending = last.get_mut();
+        let count = most.saturating_sub(pending.tags.len()).min(rows.len());
+        let Some(sent) = pending.sent.as_ref().filter(|_| count > 0 && !pending.alone) else { return 0 };
+        let add = || {
+            // Nobody else holds them, since nobody has begun.
+            if let Some(own) = Arc::get_mut(&mut pending.rows.lock()) {
+                own.extend(rows.take(count));
+            }
+        };
+        if !sent.top_up(count, retries(&tags[..count]), add) {
+            return 0;
+        }
+        self.rows += count;
+        self.items += count;
+        pending.tags.extend_from_slice(&tags[..count]);
+        count
+    }
+
+    fn run_function(&mut self, rows: Vec<I>, tags: Vec<Tag>, alone: bool) {
         let Runner::Function(f) = &self.code else { return };
-        let (f, input, slot) = (Arc::clone(f), Arc::clone(&rows), Arc::new(Mutex::new(Vec::new())));
+        let (f, slot) = (Arc::clone(f), Arc::new(Mutex::new(Vec::new())));
         let into = Arc::clone(&slot);
-        let pending = Pending::new(rows, tags, Vec::new());
+        let pending = Pending { alone, ..Pending::new(rows, tags, Vec::new()) };
         let (called, clock) = (Arc::clone(&pending.called), self.clock.clone());
+        let input = Arc::clone(&pending.rows);
         let run = move || {
             let _ = called.set(clock.now());
-            let values = (f.lock())(&input);
+            let rows = Arc::clone(&input.lock());
+            let values = (f.lock())(&rows);
             *into.lock() = values;
         };
-        let items = pending.rows.len();
+        let items = pending.tags.len();
         let work = Work::Function { items, run: Box::new(run) };
         self.submit(pending, work, items, Some(slot));
     }
@@ -280,7 +319,8 @@ impl<I: Data, O: Data> ModelOp<I, O> {
     ) {
         let Runner::Onnx { after, output, .. } = &mut self.code else { return };
         let mut results = results.into_iter();
-        for ((value, tag), count) in pending.rows.iter().zip(pending.tags).zip(pending.items) {
+        let rows = pending.rows();
+        for ((value, tag), count) in rows.iter().zip(pending.tags).zip(pending.items) {
             let mut tensors = Vec::with_capacity(count);
             let mut failure = None;
             for result in results.by_ref().take(count) {
@@ -321,8 +361,9 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         out: &mut Catching<I, O>,
         cx: &mut Cx<'_>,
     ) {
+        let rows = pending.rows();
         let why = match result {
-            Ok(()) if values.len() == pending.rows.len() => {
+            Ok(()) if values.len() == rows.len() => {
                 for (value, tag) in values.into_iter().zip(pending.tags) {
                     made.push(value, tag);
                 }
@@ -333,23 +374,28 @@ impl<I: Data, O: Data> ModelOp<I, O> {
                 format!(
                     "the function gave {} values for {}; it must give one for each",
                     values.len(),
-                    pending.rows.len()
+                    rows.len()
                 ),
             ),
             Err(error) => error,
         };
-        if why.kind == ItemErrorKind::Panic && pending.rows.len() > 1 {
+        if why.kind == ItemErrorKind::Panic && rows.len() > 1 {
             // Only the values on which it panics shall fail: try each alone.
-            for (value, tag) in pending.rows.iter().zip(pending.tags) {
-                self.run_function(Arc::new(vec![value.clone()]), vec![tag]);
+            for (value, tag) in rows.iter().zip(pending.tags) {
+                self.run_function(vec![value.clone()], vec![tag], true);
             }
             return;
         }
-        for (value, tag) in pending.rows.iter().zip(&pending.tags) {
+        for (value, tag) in rows.iter().zip(&pending.tags) {
             cx.count_model(|model| model.failed += 1);
             out.fail(tag, fault_kind(&why), &why.message, value, cx);
         }
     }
+}
+
+/// How many have been round a loop.
+fn retries(tags: &[Tag]) -> u32 {
+    tags.iter().filter(|tag| tag.rounds() > 0).count() as u32
 }
 
 fn in_order(mut tensors: Vec<Tensor>, order: &[usize]) -> Item {
