@@ -1,4 +1,4 @@
-//! `model`: a model in the stream. It always runs as *plan → dispatcher → stage actors → engine*.
+//! `model`: a model in the stream. It always runs as *plan → dispatcher → device → engine*.
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 

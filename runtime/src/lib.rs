@@ -14,7 +14,7 @@
 //! | what people are asked | [`people`] |
 //! | where handlers can be put while it runs | [`slots`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
-//! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
+//! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, devices' threads, reservations) |
 //! | what happened to a record | [`lineage`] |
 //! | who looks at it | [`observer`], [`view`], [`latency`] |
 //! | time | [`clock`] |
@@ -45,6 +45,7 @@ pub mod in_place;
 #[cfg(test)]
 mod interleavings;
 pub mod latency;
+mod leisure;
 pub mod lineage;
 pub mod linear;
 pub mod loops;

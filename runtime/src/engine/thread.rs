@@ -1,22 +1,20 @@
-//! A device's thread: prepares its stages, then runs what comes through a bounded queue, one launch after another.
+//! A device's thread: prepares its stages, then runs what its desk gives it, one launch after another.
 //!
-//! Nothing asynchronous runs here and nothing here waits for an actor. The thread ends when the last sender of its queue
-//! is gone; once it is told to stop, what is still queued is dropped instead of run.
+//! Nothing asynchronous runs here and nothing here waits for an actor. The thread ends when its desk has nothing more for it.
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
 use tokio::sync::oneshot;
 
 use super::{Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, UserCall, guarded};
-use crate::clock::{Clock, Moment};
+use crate::{
+    clock::{Clock, Moment},
+    guard,
+};
 
 /// A batch for a prepared stage.
 pub enum Work {
@@ -44,16 +42,20 @@ pub struct Ran {
     pub output: Output,
 }
 
-/// One launch. Whoever drops it unrun drops what its callbacks hold, and so tells its owners.
+/// One launch.
 pub struct Order {
     /// Which of the device's prepared stages.
     pub session: usize,
     /// The batch.
     pub work: Work,
-    /// Called when it starts.
-    pub begun: Box<dyn FnOnce(Moment) + Send>,
-    /// Called when it has ended.
-    pub ended: Box<dyn FnOnce(Ran) + Send>,
+    /// When it starts, which is now.
+    pub from: Moment,
+}
+
+/// Where a device's thread gets its launches.
+pub trait Desk: Send + 'static {
+    /// Takes what came of the launch before and waits for the next one; none where the device is to end.
+    fn next(&mut self, ended: Option<Ran>) -> Option<Order>;
 }
 
 /// A stage to be prepared, with its engine.
@@ -62,40 +64,34 @@ pub type Prepare = (Arc<dyn Engine>, StageModel);
 /// Whether the stages could be prepared: if not, which one failed, and why.
 pub type Prepared = Result<(), (usize, PrepareError)>;
 
-/// A running device thread.
-pub struct DeviceThread {
-    /// Its queue. Sending never blocks: use `try_send`.
-    pub queue: SyncSender<Order>,
-    /// Set to drop what is queued instead of running it.
-    pub stop: Arc<AtomicBool>,
-    /// To wait for its end.
-    pub handle: JoinHandle<()>,
-}
+/// Starts threads of devices.
+pub struct DeviceThread;
 
 impl DeviceThread {
-    /// Starts the thread of a device; the receiver tells when all its stages are prepared. `capacity`: most launches queued.
+    /// Starts the thread of a device; the receiver tells when all its stages are prepared. `died` is called where the thread
+    /// dies, which is never the fault of an engine or of a function.
     pub fn start(
         device: &str,
         stages: Vec<Prepare>,
-        capacity: usize,
         clock: Clock,
-    ) -> io::Result<(Self, oneshot::Receiver<Prepared>)> {
-        let (queue, orders) = sync_channel(capacity);
+        mut desk: impl Desk,
+        died: impl FnOnce(String) + Send + 'static,
+    ) -> io::Result<(JoinHandle<()>, oneshot::Receiver<Prepared>)> {
         let (tell, told) = oneshot::channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
         let handle = thread::Builder::new().name(format!("device {device}")).spawn(move || {
             match prepare_all(&stages) {
                 Ok(mut sessions) => {
-                    if tell.send(Ok(())).is_ok() {
-                        work(&mut sessions, &orders, &stopped, &clock);
+                    if tell.send(Ok(())).is_ok()
+                        && let Err(panicked) = guard::call(|| work(&mut sessions, &mut desk, &clock))
+                    {
+                        died(panicked.0);
                     }
                 }
                 // Nobody listens only where the start was given up.
                 Err(error) => drop(tell.send(Err(error))),
             }
         })?;
-        Ok((Self { queue, stop, handle }, told))
+        Ok((handle, told))
     }
 }
 
@@ -107,16 +103,23 @@ fn prepare_all(stages: &[Prepare]) -> Result<Vec<Box<dyn Session>>, (usize, Prep
     stages.iter().enumerate().map(prepare).collect()
 }
 
-fn work(sessions: &mut [Box<dyn Session>], orders: &Receiver<Order>, stopped: &AtomicBool, clock: &Clock) {
-    while let Ok(order) = orders.recv() {
-        let Some(session) = sessions.get_mut(order.session).filter(|_| !stopped.load(Ordering::Acquire))
-        else {
-            continue;
+fn work(sessions: &mut [Box<dyn Session>], desk: &mut impl Desk, clock: &Clock) {
+    let mut ended = None;
+    while let Some(Order { session, work, from }) = desk.next(ended.take()) {
+        let output = match sessions.get_mut(session) {
+            Some(session) => run(session.as_mut(), work),
+            None => unprepared(&work),
         };
-        let from = clock.now();
-        (order.begun)(from);
-        let output = run(session.as_mut(), order.work);
-        (order.ended)(Ran { from, until: clock.now(), output });
+        ended = Some(Ran { from, until: clock.now(), output });
+    }
+}
+
+/// What comes of work for a stage that the device does not have.
+fn unprepared(work: &Work) -> Output {
+    let error = ItemError::new(ItemErrorKind::Engine, "the device has no such stage; report this");
+    match work {
+        Work::Items(items) => Output::Items(vec![Err(error); items.len()]),
+        Work::Calls(calls) => Output::Calls(vec![Err(error); calls.len()]),
     }
 }
 
@@ -149,6 +152,8 @@ fn one_each<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
     use super::*;
 
     struct Odd;
@@ -164,25 +169,36 @@ mod tests {
         }
     }
 
+    /// Gives out what comes on a channel.
+    struct Channels {
+        orders: Receiver<Order>,
+        ran: Sender<Ran>,
+    }
+    impl Desk for Channels {
+        fn next(&mut self, ended: Option<Ran>) -> Option<Order> {
+            ended.map_or(Ok(()), |ran| self.ran.send(ran)).ok()?;
+            self.orders.recv().ok()
+        }
+    }
+
     #[tokio::test]
     async fn a_faulty_engine_costs_its_items_and_not_the_thread() {
         let stages: Vec<Prepare> = vec![(Arc::new(Odd), StageModel::Function)];
-        let (device, prepared) = DeviceThread::start("odd", stages, 2, Clock::real()).unwrap();
+        let ((order, orders), (ran, all_ran)) = (channel(), channel());
+        let desk = Channels { orders, ran };
+        let died = |why| panic!("{why}");
+        let (thread, prepared) = DeviceThread::start("odd", stages, Clock::real(), desk, died).unwrap();
         prepared.await.unwrap().unwrap();
-        for (items, message) in [(3, "three is too many"), (2, "0 results for 2 items")] {
-            let (tell, told) = oneshot::channel();
-            let order = Order {
-                session: 0,
-                work: Work::Items(vec![Item::default(); items]),
-                begun: Box::new(|_| ()),
-                ended: Box::new(move |ran| drop(tell.send(ran))),
-            };
-            assert!(device.queue.try_send(order).is_ok());
-            let Output::Items(results) = told.await.unwrap().output else { panic!("items were sent") };
+        for (session, items, message) in
+            [(0, 3, "three is too many"), (0, 2, "0 results for 2 items"), (1, 1, "no such stage")]
+        {
+            let work = Work::Items(vec![Item::default(); items]);
+            order.send(Order { session, work, from: Moment::ZERO }).unwrap();
+            let Output::Items(results) = all_ran.recv().unwrap().output else { panic!("items were sent") };
             assert_eq!(results.len(), items);
             assert!(results.iter().all(|r| r.as_ref().unwrap_err().message.contains(message)));
         }
-        drop(device.queue);
-        device.handle.join().unwrap();
+        drop(order);
+        thread.join().unwrap();
     }
 }

@@ -48,14 +48,8 @@ impl Cx<'_> {
     }
 
     /// A model's call for these records has come back.
-    pub fn note_call<'t>(
-        &mut self,
-        tags: impl IntoIterator<Item = &'t Tag>,
-        items: usize,
-        result: &CallResult,
-    ) {
+    pub fn note_call(&mut self, records: &[RecordId], items: usize, result: &CallResult) {
         if let Some(notes) = &mut self.notes {
-            let ids: Vec<RecordId> = tags.into_iter().map(|tag| tag.id).collect();
             let call = Called {
                 device: Arc::clone(&result.device),
                 items: items as u32,
@@ -63,7 +57,7 @@ impl Cx<'_> {
                 waited_us: result.waited_us,
                 ran_us: result.ran_us,
             };
-            notes.0.push(Entry::Called { ids: Ids::of(&ids), call: Box::new(call) });
+            notes.0.push(Entry::Called { ids: Ids::of(records), call: Box::new(call) });
         }
     }
 }

@@ -10,12 +10,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use ractor::ActorRef;
+use smallvec::SmallVec;
 
-use super::dispatcher::Message;
+use super::hub::Hub;
 use crate::{
-    clock::{Clock, Moment},
+    clock::Moment,
     engine::{Item, ItemError, ItemErrorKind, UserCall, guarded},
+    waker::Waker,
 };
 
 /// Most items that a function is taken to stand for when batches are added up.
@@ -31,6 +32,9 @@ pub struct Call {
     pub deadline: Option<Moment>,
     /// Called once, from another thread or task; must not block.
     pub done: Box<dyn FnOnce(CallResult) + Send>,
+    /// Who is to look at the result once `done` has been called: together with others, and up to a millisecond later, as
+    /// long as there is more for the device to do.
+    pub wake: Option<Arc<Waker>>,
 }
 
 /// What a call is about.
@@ -74,12 +78,11 @@ pub enum Outcome {
 /// The way to one model. Clones are cheap.
 #[derive(Clone)]
 pub struct ModelClient {
-    pub(super) dispatcher: ActorRef<Message>,
-    pub(super) clock: Clock,
+    pub(super) hub: Arc<Hub>,
     pub(super) model: usize,
     pub(super) is_function: bool,
     pub(super) batch: usize,
-    pub(super) in_flight: usize,
+    pub(super) in_flight: Arc<AtomicUsize>,
     pub(super) late: Late,
 }
 
@@ -97,7 +100,7 @@ impl Late {
 /// A call that is on its way, for whoever handed it over.
 pub struct Sent {
     call: Weak<CallState>,
-    dispatcher: ActorRef<Message>,
+    hub: Arc<Hub>,
     model: usize,
     late: Late,
 }
@@ -119,9 +122,23 @@ impl Sent {
         let Some(call) = self.call.upgrade() else { return };
         if call.given_up.set(self.late.clone()).is_ok() {
             self.late.0.fetch_add(1, Ordering::AcqRel);
-            // Where nobody listens any more it ends as stopped.
-            let _ = self.dispatcher.cast(Message::GivenUp { model: self.model });
+            self.hub.ask(|dispatcher, now| dispatcher.drop_given_up(now, self.model));
         }
+    }
+
+    /// So many more items for a function that nobody has begun with, of which `retries` have been round a loop; `add` gives them
+    /// to it. Says whether it took them: not where it has begun, others came behind it, or a launch has no room for so many.
+    pub fn top_up(&self, items: usize, retries: u32, add: impl FnOnce()) -> bool {
+        let is_it = |ticket: &Ticket| std::ptr::eq(Arc::as_ptr(&ticket.state), self.call.as_ptr());
+        let items = items.min(MOST_ITEMS) as u32;
+        self.hub.ask(|dispatcher, now| {
+            let took = dispatcher.top_up(now, self.model, is_it, items, retries);
+            if took {
+                // Nobody can begin with it before this is over.
+                add();
+            }
+            took
+        })
     }
 }
 
@@ -131,10 +148,10 @@ impl ModelClient {
     /// `done` is called in every case: after a stop with errors of kind `Stopped`.
     pub fn submit(&self, call: Call) -> Sent {
         let is_function = matches!(call.work, Work::Function { .. });
-        let parts = split(call, self.clock.now());
+        let parts = split(call, self.hub.now());
         let sent = Sent {
             call: parts.first().map_or_else(Weak::new, |part| Arc::downgrade(&part.ticket.state)),
-            dispatcher: self.dispatcher.clone(),
+            hub: Arc::clone(&self.hub),
             model: self.model,
             late: self.late.clone(),
         };
@@ -144,13 +161,11 @@ impl ModelClient {
             } else {
                 "this model is an ONNX graph and takes no function; send it items"
             };
-            for part in parts {
-                part.ticket.answer(Err(ItemError::new(ItemErrorKind::Input, message)));
-            }
+            let refuse = |part: Part| part.ticket.answer(Err(ItemError::new(ItemErrorKind::Input, message)));
+            parts.into_iter().filter_map(refuse).for_each(|waker| waker.wake());
             return sent;
         }
-        // Where nobody listens any more the message is dropped, which ends the call as stopped.
-        let _ = self.dispatcher.cast(Message::Submit { model: self.model, parts });
+        self.hub.ask(|dispatcher, now| dispatcher.submit(now, self.model, parts));
         sent
     }
 
@@ -159,9 +174,10 @@ impl ModelClient {
         self.batch
     }
 
-    /// How many items to keep in flight so that no device of the first stage waits: two batches for each.
+    /// How many items to keep in flight so that no device of the first stage waits: two batches for each, and as many more
+    /// as it turns out to do in a millisecond.
     pub fn in_flight_hint(&self) -> usize {
-        self.in_flight
+        self.in_flight.load(Ordering::Relaxed)
     }
 }
 
@@ -195,7 +211,8 @@ pub(super) struct CallState {
 }
 
 struct Progress {
-    results: Vec<Option<Result<Item, ItemError>>>,
+    /// A function has one.
+    results: SmallVec<[Option<Result<Item, ItemError>>; 1]>,
     is_function: bool,
     device: Arc<str>,
     launches: u32,
@@ -203,15 +220,25 @@ struct Progress {
     begun: Option<Moment>,
     ran: Duration,
     done: Option<Box<dyn FnOnce(CallResult) + Send>>,
+    wake: Option<Arc<Waker>>,
 }
 
 impl Drop for CallState {
     fn drop(&mut self) {
+        if let Some(waker) = self.end() {
+            waker.wake();
+        }
+    }
+}
+
+impl CallState {
+    /// Gives the answer, once, and says who is to look at it.
+    fn end(&mut self) -> Option<Arc<Waker>> {
+        let progress = self.progress.get_mut();
+        let done = progress.done.take()?;
         if let Some(late) = self.given_up.get() {
             late.0.fetch_sub(1, Ordering::AcqRel);
         }
-        let progress = self.progress.get_mut();
-        let Some(done) = progress.done.take() else { return };
         let mut results =
             progress.results.drain(..).map(|result| result.unwrap_or_else(|| Err(ItemError::stopped())));
         let outcome = if progress.is_function {
@@ -227,17 +254,20 @@ impl Drop for CallState {
             waited_us: begun.saturating_sub(progress.submitted).as_micros() as u64,
             ran_us: progress.ran.as_micros() as u64,
         };
-        // A caller that panics must not take the stage actor along; there is nobody left to tell.
+        let wake = progress.wake.take();
+        // A caller that panics must not take the device's thread along; there is nobody left to tell.
         let _ = guarded(move || done(result));
+        wake
     }
 }
 
 impl Ticket {
-    /// Answers for this place.
-    pub fn answer(self, result: Result<Item, ItemError>) {
+    /// Answers for this place. Where it was the last one of the call, says who is to look at the result.
+    pub fn answer(self, result: Result<Item, ItemError>) -> Option<Arc<Waker>> {
         if let Some(slot) = self.state.progress.lock().results.get_mut(self.place) {
             *slot = Some(result);
         }
+        Arc::into_inner(self.state).and_then(|mut state| state.end())
     }
 
     /// Whether nobody wants the answer any more.
@@ -246,17 +276,12 @@ impl Ticket {
     }
 }
 
-/// The calls that have a part in a launch; tickets of one call are neighbours.
-pub(super) fn calls(tickets: &[Ticket]) -> Vec<Arc<CallState>> {
-    let mut calls: Vec<Arc<CallState>> = tickets.iter().map(|ticket| Arc::clone(&ticket.state)).collect();
-    calls.dedup_by(|a, b| Arc::ptr_eq(a, b));
-    calls
-}
-
-/// Notes with calls that a device begins with them.
-pub(super) fn note_begin(calls: &[Arc<CallState>], at: Moment) {
-    for call in calls {
-        call.progress.lock().begun.get_or_insert(at);
+/// Notes with the calls that have a part in a launch that a device begins with it; tickets of one call are neighbours.
+pub(super) fn note_begin(tickets: &[Ticket], at: Moment) {
+    for call in tickets.chunk_by(|a, b| Arc::ptr_eq(&a.state, &b.state)) {
+        if let Some(ticket) = call.first() {
+            ticket.state.progress.lock().begun.get_or_insert(at);
+        }
     }
 }
 
@@ -268,12 +293,8 @@ pub(crate) fn note_run(
     from: Moment,
     until: Moment,
 ) {
-    let mut last: Option<&Arc<CallState>> = None;
-    for ticket in tickets {
-        if last.is_some_and(|last| Arc::ptr_eq(last, &ticket.state)) {
-            continue;
-        }
-        last = Some(&ticket.state);
+    for call in tickets.chunk_by(|a, b| Arc::ptr_eq(&a.state, &b.state)) {
+        let Some(ticket) = call.first() else { continue };
         let mut progress = ticket.state.progress.lock();
         progress.launches += u32::from(first_stage);
         progress.begun = Some(progress.begun.map_or(from, |begun| begun.min(from)));
@@ -297,6 +318,7 @@ pub(crate) fn split(call: Call, now: Moment) -> Vec<Part> {
         begun: None,
         ran: Duration::ZERO,
         done: Some(call.done),
+        wake: call.wake,
     };
     let state = Arc::new(CallState { progress: Mutex::new(progress), given_up: OnceLock::new() });
     let deadline = call.deadline;

@@ -1,4 +1,4 @@
-//! The dispatcher: one actor that decides which batch goes when, and where, under reservations.
+//! The dispatcher: decides which batch goes when, and where, under reservations.
 //!
 //! For each model it holds a first-in first-out queue, for each device a [`Timeline`]. A batch is launched
 //!
@@ -12,24 +12,32 @@
 //! by its time-line and the profiled time (without a profile, the time seen so far). Every stage of a pipeline is
 //! reserved at once. With a deadline the batch is cut until its earliest deadline is met at the end of the last stage;
 //! an item that cannot be met even alone is declined.
+//!
+//! Pure: the time is an argument, and nothing here waits, calls or wakes. What a call comes to is left in the [`Effects`]
+//! for whoever made it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use parking_lot::Mutex;
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use smallvec::SmallVec;
 
 use super::{
-    call::Part,
-    placement::Placement,
+    call::{Part, Ticket, note_begin, note_run},
+    placement::PlacedModel,
     queue::Queue,
-    stage::{self, Hop, Launch, Route},
     timeline::{Purpose, Timeline},
 };
 use crate::{
-    clock::{Clock, Moment},
+    clock::Moment,
     engine::{
-        ItemError, ItemErrorKind,
-        thread::{Output, Ran},
+        Item, ItemError, ItemErrorKind,
+        thread::{Order, Output, Ran, Work},
         throttled::Pace,
     },
     rules::Rules,
@@ -41,67 +49,43 @@ pub(crate) const AHEAD: usize = 2;
 pub(crate) const LINGER: Duration = Duration::from_millis(2);
 /// What an item is taken to last before one was seen.
 const FIRST_GUESS: Duration = Duration::from_millis(1);
+/// A caller should keep so much work with a model beyond what its devices are at, so that it need not be told of each launch.
+const SUPPLY: Duration = Duration::from_millis(2);
+/// Most batches for one device that a caller is told to keep with a model.
+const MOST_BATCHES: u32 = 64;
 
-pub(crate) enum Message {
-    /// New work for a model.
-    Submit { model: usize, parts: Vec<Part> },
-    /// Calls of a model have been given up: what waits of them need not run.
-    GivenUp { model: usize },
-    /// A launch has started on a device.
-    Began { route: Arc<Route>, hop: usize, at: Moment },
-    /// A launch has ended on a device.
-    Ended(Box<Ended>),
-    /// Something waits for this moment.
-    Tick,
-}
-
-pub(crate) struct Ended {
-    route: Arc<Route>,
-    hop: usize,
-    from: Moment,
-    until: Moment,
-    /// Items that ran.
-    batch: u32,
-    /// Items that go on, and how many of them have been round a loop.
-    alive: (u32, u32),
-    /// Why none goes on.
-    failure: Option<String>,
-}
-
-impl Message {
-    /// What the dispatcher needs to know of a launch that has ended.
-    pub fn ended(launch: &Launch, ran: &Ran) -> Self {
-        let errors: Vec<Option<&ItemError>> = match &ran.output {
-            Output::Items(items) => items.iter().map(|item| item.as_ref().err()).collect(),
-            Output::Calls(calls) => calls.iter().map(|call| call.as_ref().err()).collect(),
-        };
-        let mut alive = (0, 0);
-        for (ticket, _) in launch.tickets.iter().zip(&errors).filter(|(_, error)| error.is_none()) {
-            alive = (alive.0 + ticket.items, alive.1 + ticket.retries);
-        }
-        let failure = errors.iter().flatten().next().filter(|_| errors.iter().all(Option::is_some));
-        Message::Ended(Box::new(Ended {
-            route: launch.route.clone(),
-            hop: launch.hop,
-            from: ran.from,
-            until: ran.until,
-            batch: launch.tickets.iter().map(|ticket| ticket.items).sum(),
-            alive,
-            failure: failure.map(|error| error.message.clone()),
-        }))
-    }
-}
-
-pub(crate) struct Dispatcher;
-
-pub(crate) struct State {
-    clock: Clock,
+/// The state of the dispatcher.
+pub(crate) struct Dispatcher {
     models: Vec<Model>,
     devices: Vec<Device>,
     rules: Rules,
     next_reservation: u64,
-    /// The earliest tick under way.
+    /// When somebody will look again.
     tick_at: Option<Moment>,
+    stopped: bool,
+    effects: Effects,
+}
+
+/// What is to be done for the dispatcher, after it was asked something.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// Answers to be given.
+    pub answers: Vec<(Ticket, Result<Item, ItemError>)>,
+    /// Parts and launches that nobody wants any more: to be dropped.
+    pub dropped: (Vec<Part>, Vec<Launch>),
+    /// Devices for which there is something ready.
+    pub ready: SmallVec<[usize; 2]>,
+    /// Ask again at this moment, by [`Dispatcher::tick`].
+    pub tick_at: Option<Moment>,
+}
+
+/// What is ready for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// When the first of it is expected to end.
+    pub until: Moment,
+    /// Whether more is ready behind that.
+    pub more: bool,
 }
 
 struct Model {
@@ -110,6 +94,9 @@ struct Model {
     pipelines: Vec<PipelineState>,
     /// Device time promised to it; a model that starts anew is level with the least served one.
     served: Duration,
+    /// Items that a caller should keep with it, at least and as it turned out.
+    least_in_flight: usize,
+    in_flight: Arc<AtomicUsize>,
 }
 
 struct PipelineState {
@@ -125,32 +112,57 @@ struct StageState {
 
 struct PlaceState {
     device: usize,
+    session: usize,
     pace: Option<Pace>,
     /// Time per item seen so far, where there is no profile.
     per_item: Option<Duration>,
-    actor: ActorRef<stage::Message>,
 }
 
 struct Device {
-    timeline: Arc<Mutex<Timeline>>,
+    name: Arc<str>,
+    timeline: Timeline,
+    /// Whether several models use it.
     shared: bool,
+    /// Launches whose input is there, in turn.
+    ready: VecDeque<Launch>,
+    running: Option<Running>,
+}
+
+/// A batch that may run.
+pub(crate) struct Launch {
+    route: Arc<Route>,
+    hop: usize,
+    /// One per item or function of the work, in its order.
+    tickets: Vec<Ticket>,
+    work: Work,
+}
+
+/// A batch that runs.
+struct Running {
+    route: Arc<Route>,
+    hop: usize,
+    tickets: Vec<Ticket>,
+    from: Moment,
+}
+
+/// Where a launch goes.
+struct Route {
+    model: usize,
+    pipeline: usize,
+    hops: SmallVec<[Hop; 2]>,
+}
+
+/// One stop of a launch on its way through the stages.
+struct Hop {
+    device: usize,
+    place: usize,
+    reservation: u64,
 }
 
 /// A way through a pipeline: the place chosen in each stage with the expected time, and when the last one ends.
 struct Way {
-    places: Vec<(usize, Moment, Duration)>,
+    places: SmallVec<[(usize, Moment, Duration); 2]>,
     finish: Moment,
-}
-
-/// What the dispatcher starts with. It starts the stage actors itself, in the order of [`Placement`]: models, pipelines,
-/// stages, devices of the pool.
-pub(crate) struct Start {
-    pub placement: Placement,
-    /// One per device of the placement.
-    pub timelines: Vec<Arc<Mutex<Timeline>>>,
-    pub clock: Clock,
-    pub rules: Rules,
-    pub stages: Box<dyn FnOnce(ActorRef<Message>) -> Vec<stage::Stage> + Send>,
 }
 
 impl PlaceState {
@@ -169,82 +181,322 @@ impl PlaceState {
 
 /// How many reservations a device of each stage may hold open. The first stage has the running launch and those ahead;
 /// a later one also those that are still in the first, shared among its devices.
-pub(crate) fn most_open(first_pool: usize, stage: usize, pool: usize) -> usize {
+fn most_open(first_pool: usize, stage: usize, pool: usize) -> usize {
     let own = 1 + AHEAD;
     if stage == 0 { own } else { own + (own * first_pool).div_ceil(pool.max(1)) }
 }
 
-impl State {
-    /// `None` where there are fewer actors than places.
-    fn new(
-        placement: Placement,
-        timelines: Vec<Arc<Mutex<Timeline>>>,
-        clock: Clock,
-        rules: Rules,
-        actors: Vec<ActorRef<stage::Message>>,
-    ) -> Option<Self> {
-        let mut actors = actors.into_iter();
-        let mut models = Vec::with_capacity(placement.models.len());
-        for model in placement.models {
-            let mut pipelines = Vec::with_capacity(model.pipelines.len());
-            for pipeline in model.pipelines {
-                let first = pipeline.stages.first().map_or(0, |stage| stage.places.len());
-                let mut stages = Vec::with_capacity(pipeline.stages.len());
-                for (at, stage) in pipeline.stages.into_iter().enumerate() {
-                    let most_open = most_open(first, at, stage.places.len());
-                    let places = stage.places.into_iter().map(|place| {
-                        let actor = actors.next()?;
-                        Some(PlaceState { device: place.device, pace: place.pace, per_item: None, actor })
-                    });
-                    stages.push(StageState { places: places.collect::<Option<_>>()?, most_open });
-                }
-                pipelines.push(PipelineState { batch: pipeline.batch, stages });
-            }
-            models.push(Model {
-                name: model.name,
-                queue: Queue::default(),
-                pipelines,
-                served: Duration::ZERO,
+impl Model {
+    fn new(placed: PlacedModel) -> Self {
+        let mut pipelines = Vec::with_capacity(placed.pipelines.len());
+        let mut in_flight = 0;
+        for pipeline in placed.pipelines {
+            let first = pipeline.stages.first().map_or(0, |stage| stage.places.len());
+            in_flight += 2 * pipeline.batch as usize * first.max(1);
+            let stages = pipeline.stages.into_iter().enumerate().map(|(at, stage)| {
+                let most_open = most_open(first, at, stage.places.len());
+                let places = stage.places.into_iter().map(|place| PlaceState {
+                    device: place.device,
+                    session: place.session,
+                    pace: place.pace,
+                    per_item: None,
+                });
+                StageState { places: places.collect(), most_open }
             });
+            pipelines.push(PipelineState { batch: pipeline.batch, stages: stages.collect() });
         }
-        let devices = placement.devices.iter().zip(timelines);
-        let devices =
-            devices.map(|(device, timeline)| Device { timeline, shared: device.is_shared() }).collect();
-        Some(Self { clock, models, devices, rules, next_reservation: 0, tick_at: None })
+        Self {
+            name: placed.name,
+            queue: Queue::default(),
+            pipelines,
+            served: Duration::ZERO,
+            least_in_flight: in_flight,
+            in_flight: Arc::new(in_flight.into()),
+        }
     }
 
-    /// Files new work under its model.
+    /// Says how much a caller should keep with it, now that its devices have shown how fast they are.
+    fn tell_in_flight(&self) {
+        let batches = |pipeline: &PipelineState| {
+            let first = pipeline.stages.first()?;
+            let len = first.places.iter().map(|place| place.expected(pipeline.batch)).min()?;
+            let each = SUPPLY.as_nanos() / len.as_nanos().max(1);
+            Some(each.min(u128::from(MOST_BATCHES)) as usize * pipeline.batch as usize * first.places.len())
+        };
+        let supply: usize = self.pipelines.iter().filter_map(batches).sum();
+        self.in_flight.store(self.least_in_flight + supply, Ordering::Relaxed);
+    }
+}
+
+impl PipelineState {
+    /// The way through it that finishes first: in each stage, the device whose time-line ends it earliest.
+    fn way(
+        &self,
+        devices: &mut [Device],
+        items: u32,
+        now: Moment,
+        may: impl Fn(usize, &mut Device, Duration) -> bool,
+    ) -> Option<Way> {
+        let mut ready = now;
+        let mut places = SmallVec::with_capacity(self.stages.len());
+        for (at, stage) in self.stages.iter().enumerate() {
+            let mut best: Option<(Moment, usize, Duration)> = None;
+            for (index, place) in stage.places.iter().enumerate() {
+                let len = place.expected(items);
+                let device = &mut devices[place.device];
+                if may(at, device, len) {
+                    let end = (device.timeline.probe(now, ready, len) + len, index, len);
+                    best = Some(best.map_or(end, |other| other.min(end)));
+                }
+            }
+            let (finish, index, len) = best?;
+            places.push((index, ready, len));
+            ready = finish;
+        }
+        Some(Way { places, finish: ready })
+    }
+}
+
+impl Dispatcher {
+    /// For these models on these devices, of which each has a name and may be shared by several models.
+    pub fn new(models: Vec<PlacedModel>, devices: Vec<(Arc<str>, bool)>, rules: Rules) -> Self {
+        let device = |(name, shared)| Device {
+            name,
+            timeline: Timeline::default(),
+            shared,
+            ready: VecDeque::new(),
+            running: None,
+        };
+        Self {
+            devices: devices.into_iter().map(device).collect(),
+            models: models.into_iter().map(Model::new).collect(),
+            rules,
+            next_reservation: 0,
+            tick_at: None,
+            stopped: false,
+            effects: Effects::default(),
+        }
+    }
+
+    /// What is to be done now.
+    pub fn effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// How many items a caller of a model should keep with it.
+    pub fn in_flight(&self, model: usize) -> Arc<AtomicUsize> {
+        self.models.get(model).map_or_else(Arc::default, |model| Arc::clone(&model.in_flight))
+    }
+
+    /// The reservations of a device.
+    pub fn timeline(&self, device: usize) -> &Timeline {
+        &self.devices[device].timeline
+    }
+
+    /// Whether nothing is launched any more.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// New work for a model.
     ///
     /// What must wait so long for what was there before it that its deadline will have passed is declined right away.
-    fn submit(&mut self, at: usize, parts: Vec<Part>) {
-        let now = self.clock.now();
-        let others = self
-            .models
-            .iter()
-            .enumerate()
-            .filter(|(other_at, other)| *other_at != at && !other.queue.is_empty());
-        let level = others.map(|(_, other)| other.served).min().unwrap_or_default();
-        let Some(model) = self.models.get_mut(at) else { return };
+    pub fn submit(&mut self, now: Moment, at: usize, parts: Vec<Part>) {
+        let others = self.models.iter().enumerate();
+        let busy = others.filter(|(other_at, other)| *other_at != at && !other.queue.is_empty());
+        let level = busy.map(|(_, other)| other.served).min().unwrap_or_default();
+        let Some(model) = self.models.get_mut(at).filter(|_| !self.stopped) else {
+            self.effects.dropped.0.extend(parts);
+            return;
+        };
         if model.queue.is_empty() {
             model.served = model.served.max(level);
         }
         for part in parts {
             match part.deadline.map(|deadline| (deadline, self.backlog(at, now))) {
                 Some((deadline, best)) if best > deadline => {
-                    part.ticket.answer(Err(declined(deadline, Some(best), now)));
+                    let declined = declined(deadline, Some(best), now);
+                    self.effects.answers.push((part.ticket, Err(declined)));
                 }
                 _ => self.models[at].queue.push(part),
             }
+        }
+        self.pump(now);
+    }
+
+    /// More items for the function that came last, if it still waits and a launch has room for so many; `is_it` knows it.
+    pub fn top_up(
+        &mut self,
+        now: Moment,
+        model: usize,
+        is_it: impl Fn(&Ticket) -> bool,
+        items: u32,
+        retries: u32,
+    ) -> bool {
+        let Some(of) = self.models.get_mut(model) else { return false };
+        let most = of.pipelines.iter().map(|pipeline| pipeline.batch).max().unwrap_or(1);
+        let done = of.queue.top_up(is_it, items, retries, most);
+        if done {
+            self.pump(now);
+        }
+        done
+    }
+
+    /// Calls of a model have been given up: what waits of them need not run.
+    pub fn drop_given_up(&mut self, now: Moment, model: usize) {
+        let Some(of) = self.models.get_mut(model) else { return };
+        of.queue.take_given_up(&mut self.effects.dropped.0);
+        self.pump(now);
+    }
+
+    /// The moment has come at which something was to be looked at again.
+    pub fn tick(&mut self, now: Moment) {
+        self.tick_at = None;
+        self.pump(now);
+    }
+
+    /// What a device would begin with.
+    pub fn next(&self, device: usize) -> Option<Next> {
+        let Device { ready, timeline, .. } = &self.devices[device];
+        let Launch { route, hop, .. } = ready.front()?;
+        let until = timeline.until(route.hops[*hop].reservation)?;
+        Some(Next { until, more: ready.len() > 1 })
+    }
+
+    /// A device is free and begins with what is ready for it.
+    pub fn take(&mut self, now: Moment, device: usize) -> Option<Order> {
+        let Launch { route, hop, tickets, work } = self.devices[device].ready.pop_front()?;
+        note_begin(&tickets, now);
+        self.began(&route, hop, now);
+        let stages = &self.models[route.model].pipelines[route.pipeline].stages;
+        let session = stages[hop].places[route.hops[hop].place].session;
+        self.devices[device].running = Some(Running { route, hop, tickets, from: now });
+        Some(Order { session, work, from: now })
+    }
+
+    /// A device has run what it took.
+    pub fn ended(&mut self, now: Moment, device: usize, ran: Ran) {
+        let Some(running) = self.devices[device].running.take() else { return };
+        let results = match ran.output {
+            Output::Items(items) => items,
+            Output::Calls(calls) => calls.into_iter().map(|call| call.map(|()| Item::default())).collect(),
+        };
+        self.end(running, device, ran.until, results);
+        self.pump(now);
+    }
+
+    /// A device's thread has died: what it was at has failed.
+    pub fn died(&mut self, now: Moment, device: usize, why: &str) {
+        let Some(running) = self.devices[device].running.take() else { return };
+        let message =
+            format!("the thread of device `{}` died: {why}; report this", self.devices[device].name);
+        let error = ItemError::new(ItemErrorKind::Engine, message);
+        let results = vec![Err(error); running.tickets.len()];
+        self.end(running, device, now, results);
+        self.pump(now);
+    }
+
+    /// Nothing is launched any more, and what waits is dropped.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+        for model in &mut self.models {
+            self.effects.dropped.0.extend(std::mem::take(&mut model.queue).into_parts());
+        }
+        for (at, device) in self.devices.iter_mut().enumerate() {
+            self.effects.dropped.1.extend(device.ready.drain(..));
+            self.effects.ready.push(at);
+        }
+    }
+
+    /// A launch has left a device: its reservations are corrected, what failed or is finished is answered, the rest goes on.
+    fn end(&mut self, running: Running, device: usize, until: Moment, results: Vec<Result<Item, ItemError>>) {
+        let Running { route, hop, tickets, from } = running;
+        note_run(&tickets, &self.devices[device].name, hop == 0, from, until);
+        let batch = tickets.iter().map(|ticket| ticket.items).sum();
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        let failure = results.iter().find_map(|result| result.as_ref().err());
+        let failure = failure.filter(|_| failed == results.len()).map(|error| error.message.clone());
+        self.devices[device].timeline.ended(route.hops[hop].reservation, from, until, failure);
+        let model = &mut self.models[route.model];
+        model.pipelines[route.pipeline].stages[hop].places[route.hops[hop].place]
+            .learn(batch, until.saturating_sub(from));
+        if hop == 0 {
+            model.tell_in_flight();
+        }
+        let answered = tickets.into_iter().zip(results);
+        if route.hops.len() == hop + 1 {
+            self.effects.answers.extend(answered);
+            return;
+        }
+        let (mut going, mut items) = (Vec::new(), Vec::new());
+        for (ticket, result) in answered {
+            match result {
+                Ok(item) => {
+                    going.push(ticket);
+                    items.push(item);
+                }
+                Err(_) => self.effects.answers.push((ticket, result)),
+            }
+        }
+        self.correct(&route, hop, until, batch, &going);
+        if self.stopped || going.is_empty() {
+            // Dropped without an answer they end as stopped.
+            return self.effects.dropped.1.push(Launch {
+                route,
+                hop,
+                tickets: going,
+                work: Work::Items(items),
+            });
+        }
+        self.make_ready(Launch { route, hop: hop + 1, tickets: going, work: Work::Items(items) });
+    }
+
+    /// Corrects the reservations behind a hop that has ended: so many go on, at that time.
+    fn correct(&mut self, route: &Route, hop: usize, until: Moment, batch: u32, going: &[Ticket]) {
+        let alive: u32 = going.iter().map(|ticket| ticket.items).sum();
+        let retries: u32 = going.iter().map(|ticket| ticket.retries).sum();
+        let stages = &self.models[route.model].pipelines[route.pipeline].stages;
+        let mut ready = Some(until);
+        for (at, later) in route.hops.iter().enumerate().skip(hop + 1) {
+            let line = &mut self.devices[later.device].timeline;
+            if alive == 0 {
+                line.cancel(later.reservation, until);
+                continue;
+            }
+            if alive < batch {
+                let len = stages[at].places[later.place].expected(alive);
+                line.shrink(later.reservation, alive, retries, len);
+            }
+            ready = ready.and_then(|ready| line.ready(later.reservation, ready, until));
+        }
+    }
+
+    /// A launch starts, which corrects what comes behind it.
+    fn began(&mut self, route: &Route, hop: usize, at: Moment) {
+        let Some(here) = route.hops.get(hop) else { return };
+        let mut until = self.devices[here.device].timeline.started(here.reservation, at);
+        for later in route.hops.iter().skip(hop + 1) {
+            let Some(ready) = until else { return };
+            until = self.devices[later.device].timeline.ready(later.reservation, ready, at);
+        }
+    }
+
+    fn make_ready(&mut self, launch: Launch) {
+        let Some(hop) = launch.route.hops.get(launch.hop) else { return };
+        let device = hop.device;
+        self.devices[device].ready.push_back(launch);
+        if !self.effects.ready.contains(&device) {
+            self.effects.ready.push(device);
         }
     }
 
     /// When one more item would be done at the earliest if everything that waits went before it in full batches, as
     /// fast as the slowest stages allow. Never later than the truth: other models take their turns too.
-    fn backlog(&self, model: usize, now: Moment) -> Moment {
+    fn backlog(&mut self, model: usize, now: Moment) -> Moment {
         let of = &self.models[model];
         let (mut earliest, mut at_once, mut rate_per_s) = (None, 0.0, 0.0);
-        for (at, pipeline) in of.pipelines.iter().enumerate() {
-            let Some(way) = self.way(model, at, 1, now, |_, _, _| true) else { continue };
+        for pipeline in &of.pipelines {
+            let Some(way) = pipeline.way(&mut self.devices, 1, now, |_, _, _| true) else { continue };
             earliest = Some(earliest.map_or(way.finish, |other: Moment| other.min(way.finish)));
             let batch = f64::from(pipeline.batch);
             let rates = pipeline.stages.iter().filter_map(|stage| {
@@ -259,34 +511,41 @@ impl State {
     }
 
     /// Launches everything that may be launched now, the model that was served least first.
-    fn pump(&mut self) {
-        let now = self.clock.now();
+    fn pump(&mut self, now: Moment) {
+        if self.stopped {
+            return;
+        }
+        let mut waiting: SmallVec<[(Duration, usize); 4]> = SmallVec::new();
         loop {
-            let mut waiting: Vec<(Duration, usize)> = Vec::new();
+            waiting.clear();
             for at in 0..self.models.len() {
                 self.decline(at, now);
                 let model = &self.models[at];
                 waiting.extend((!model.queue.is_empty()).then_some((model.served, at)));
             }
             waiting.sort_unstable();
-            if !waiting.into_iter().any(|(_, model)| self.launch(model, now)) {
-                return;
+            if !waiting.iter().any(|(_, model)| self.launch(*model, now)) {
+                break;
             }
+        }
+        if let Some(at) = self.next_tick(now).filter(|at| self.tick_at.is_none_or(|armed| *at < armed)) {
+            self.tick_at = Some(at);
+            self.effects.tick_at = Some(at);
         }
     }
 
     /// Refuses the oldest items as long as they cannot be met even if they were the next to run, alone.
     fn decline(&mut self, model: usize, now: Moment) {
-        while let Some((Some(deadline), items)) = self.models[model].queue.front() {
-            let pipelines = 0..self.models[model].pipelines.len();
-            let best = pipelines
-                .filter_map(|p| self.way(model, p, items, now, |_, _, _| true))
-                .map(|way| way.finish)
-                .min();
+        let of = &mut self.models[model];
+        while let Some((Some(deadline), items)) = of.queue.front() {
+            let ways =
+                of.pipelines.iter().filter_map(|p| p.way(&mut self.devices, items, now, |_, _, _| true));
+            let best = ways.map(|way| way.finish).min();
             if best.is_some_and(|finish| finish <= deadline) {
                 return;
             }
-            self.models[model].queue.refuse(declined(deadline, best, now));
+            let Some(part) = of.queue.pop() else { return };
+            self.effects.answers.push((part.ticket, Err(declined(deadline, best, now))));
         }
     }
 
@@ -300,107 +559,47 @@ impl State {
             }
         }
         let Some((pipeline, parts, way)) = best else { return false };
-        let (tickets, work) = self.models[model].queue.take(parts);
+        let of = &mut self.models[model];
+        let (tickets, work) = of.queue.take(parts);
         let batch = tickets.iter().map(|ticket| ticket.items).sum();
         let retries = tickets.iter().map(|ticket| ticket.retries).sum();
-        let mut hops = Vec::with_capacity(way.places.len());
+        let mut hops = SmallVec::with_capacity(way.places.len());
         for (stage, (place, ready, len)) in way.places.into_iter().enumerate() {
-            let chosen = &self.models[model].pipelines[pipeline].stages[stage].places[place];
-            let actor = chosen.actor.clone();
-            let purpose =
-                Purpose { model: self.models[model].name.clone(), stage: stage as u32, batch, retries };
+            let device = of.pipelines[pipeline].stages[stage].places[place].device;
+            let purpose = Purpose { model: of.name.clone(), stage: stage as u32, batch, retries };
             self.next_reservation += 1;
             let reservation = self.next_reservation;
-            self.devices[chosen.device].timeline.lock().reserve(now, reservation, purpose, ready, len);
-            hops.push(Hop { device: chosen.device, place, reservation, actor });
-            self.models[model].served += len;
+            self.devices[device].timeline.reserve(now, reservation, purpose, ready, len);
+            hops.push(Hop { device, place, reservation });
+            of.served += len;
         }
         let route = Arc::new(Route { model, pipeline, hops });
-        if let Some(first) = route.hops.first() {
-            let launch = Launch { route: route.clone(), hop: 0, tickets };
-            let _ = first.actor.cast(stage::Message::Run(launch, work));
-        }
+        self.make_ready(Launch { route, hop: 0, tickets, work });
         true
     }
 
     /// What a pipeline would do with the queue now: how many parts, which way.
-    fn propose(&self, model: usize, pipeline: usize, now: Moment) -> Option<(usize, Way)> {
+    fn propose(&mut self, model: usize, pipeline: usize, now: Moment) -> Option<(usize, Way)> {
         let of = &self.models[model];
         let pipe = &of.pipelines[pipeline];
         let mut head = of.queue.head(pipe.batch)?;
         let full = of.queue.items() >= u64::from(pipe.batch);
         let lingered = now >= head.since + LINGER;
-        let may = |stage: usize, device: usize, len: Duration| {
-            let device = &self.devices[device];
-            let mut line = device.timeline.lock();
+        let may = |stage: usize, device: &mut Device, len: Duration| {
+            let (line, lingers) = (&mut device.timeline, self.rules.models_linger);
             line.open() < pipe.stages[stage].most_open
                 && (stage > 0
                     || full
-                    || (self.rules.models_linger && line.is_idle_for(now, len))
-                    || (self.rules.models_linger && lingered && device.shared && !line.promises(&of.name)))
+                    || (lingers && line.is_idle_for(now, len))
+                    || (lingers && lingered && device.shared && !line.promises(&of.name)))
         };
         loop {
-            let way = self.way(model, pipeline, head.items, now, may)?;
+            let way = pipe.way(&mut self.devices, head.items, now, may)?;
             if head.deadline.is_none_or(|deadline| way.finish <= deadline) {
                 return Some((head.parts, way));
             }
             // Fewer items finish sooner; the oldest alone is known to be met by some device, if not by one with room.
             head = of.queue.head(head.items.checked_sub(1).filter(|_| head.parts > 1)?)?;
-        }
-    }
-
-    /// The way through a pipeline that finishes first: in each stage, the device whose time-line ends it earliest.
-    fn way(
-        &self,
-        model: usize,
-        pipeline: usize,
-        items: u32,
-        now: Moment,
-        may: impl Fn(usize, usize, Duration) -> bool,
-    ) -> Option<Way> {
-        let mut ready = now;
-        let mut places = Vec::new();
-        for (at, stage) in self.models[model].pipelines[pipeline].stages.iter().enumerate() {
-            let options =
-                stage.places.iter().enumerate().map(|(index, place)| (index, place, place.expected(items)));
-            let allowed = options.filter(|(_, place, len)| may(at, place.device, *len));
-            let ends = allowed.map(|(index, place, len)| {
-                (self.devices[place.device].timeline.lock().probe(now, ready, len) + len, index, len)
-            });
-            let (finish, index, len) = ends.min()?;
-            places.push((index, ready, len));
-            ready = finish;
-        }
-        Some(Way { places, finish: ready })
-    }
-
-    fn began(&mut self, route: &Route, hop: usize, at: Moment) {
-        let Some(here) = route.hops.get(hop) else { return };
-        let mut until = self.devices[here.device].timeline.lock().started(here.reservation, at);
-        for later in route.hops.iter().skip(hop + 1) {
-            let Some(ready) = until else { return };
-            until = self.devices[later.device].timeline.lock().ready(later.reservation, ready, at);
-        }
-    }
-
-    fn ended(&mut self, ended: &Ended) {
-        let Ended { route, hop, from, until, batch, alive, failure } = ended;
-        let Some(here) = route.hops.get(*hop) else { return };
-        let stages = &mut self.models[route.model].pipelines[route.pipeline].stages;
-        stages[*hop].places[here.place].learn(*batch, until.saturating_sub(*from));
-        self.devices[here.device].timeline.lock().ended(here.reservation, *from, *until, failure.clone());
-        let mut ready = Some(*until);
-        for (at, later) in route.hops.iter().enumerate().skip(hop + 1) {
-            let mut line = self.devices[later.device].timeline.lock();
-            if alive.0 == 0 {
-                line.cancel(later.reservation, *until);
-                continue;
-            }
-            if alive.0 < *batch {
-                let len = stages[at].places[later.place].expected(alive.0);
-                line.shrink(later.reservation, alive.0, alive.1, len);
-            }
-            ready = ready.and_then(|ready| line.ready(later.reservation, ready, *until));
         }
     }
 
@@ -428,66 +627,4 @@ fn declined(deadline: Moment, best: Option<Moment>, now: Moment) -> ItemError {
          send it to a faster model, or give more devices or a later deadline"
     );
     ItemError::new(ItemErrorKind::Declined, message)
-}
-
-impl Actor for Dispatcher {
-    type Msg = Message;
-    type State = State;
-    type Arguments = Start;
-
-    async fn pre_start(&self, myself: ActorRef<Message>, start: Start) -> Result<State, ActorProcessingErr> {
-        let mut actors = Vec::new();
-        for stage in (start.stages)(myself.clone()) {
-            let (actor, _) = Actor::spawn_linked(None, stage::StageActor, stage, myself.get_cell()).await?;
-            actors.push(actor);
-        }
-        State::new(start.placement, start.timelines, start.clock, start.rules, actors)
-            .ok_or_else(|| ActorProcessingErr::from("a stage has no actor"))
-    }
-
-    /// A stage that dies leaves a hole that nobody here can mend: the dispatcher dies of it, and the run is told.
-    async fn handle_supervisor_evt(
-        &self,
-        _myself: ActorRef<Message>,
-        event: SupervisionEvent,
-        _state: &mut State,
-    ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorFailed(_, error) => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<Message>,
-        message: Message,
-        state: &mut State,
-    ) -> Result<(), ActorProcessingErr> {
-        match message {
-            Message::Submit { model, parts } => state.submit(model, parts),
-            Message::GivenUp { model } => {
-                if let Some(model) = state.models.get_mut(model) {
-                    model.queue.drop_given_up();
-                }
-            }
-            Message::Began { route, hop, at } => {
-                state.began(&route, hop, at);
-                return Ok(());
-            }
-            Message::Ended(ended) => state.ended(&ended),
-            Message::Tick => state.tick_at = None,
-        }
-        state.pump();
-        let now = state.clock.now();
-        if let Some(at) = state.next_tick(now).filter(|at| state.tick_at.is_none_or(|armed| *at < armed)) {
-            state.tick_at = Some(at);
-            let clock = state.clock.clone();
-            tokio::spawn(async move {
-                clock.sleep_until(at).await;
-                let _ = myself.cast(Message::Tick);
-            });
-        }
-        Ok(())
-    }
 }

@@ -1,31 +1,35 @@
-//! Serving models: *plan → dispatcher → stage actors → engine*, even where the plan is one stage on one processor.
+//! Serving models: *plan → dispatcher → device → engine*, even where the plan is one stage on one processor.
 //!
 //! [`Serving::start`] prepares every stage of a [`Plan`] on its devices; a [`ModelClient`] takes [`Call`]s; the
-//! dispatcher cuts and merges them into launches under reservations; a stage actor per stage and device hands them to
-//! the device's own thread and their output straight to the next stage. A failure stays with its item.
+//! dispatcher cuts and merges them into launches under reservations; a device's own thread runs them, and their output is
+//! ready for the next stage at once. A failure stays with its item.
 //!
 //! * `placement`: from the plan to what is prepared where; `division`: a graph into the plan's blocks. Pure.
 //! * `timeline`: the reservations of one device. Pure.
 //! * `queue`: the waiting parts of one model. Pure.
-//! * `dispatcher`: which batch goes when, and where.
-//! * `stage`: the actor of one stage on one device.
+//! * `dispatcher`: which batch goes when, and where. Pure.
+//! * `hub`: the dispatcher behind a lock, where callers and devices meet.
+//! * `keeper`: the actor that owns the devices' threads and looks at the clock.
 //! * `call`: what callers see.
 
 mod call;
 mod dispatcher;
 mod division;
+mod hub;
+mod keeper;
 mod placement;
 mod queue;
-mod stage;
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod tests;
 mod timeline;
+#[cfg(test)]
+mod virtual_time;
 
-use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering, mpsc::SyncSender};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use eddyline_planner::Plan;
-use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorRef};
 use thiserror::Error;
 
@@ -34,16 +38,15 @@ pub use call::{Call, CallResult, ModelClient, Outcome, Sent, Work};
 
 use crate::{
     clock::Clock,
-    engine::{
-        PrepareError,
-        thread::{DeviceThread, Order},
-    },
+    engine::PrepareError,
     onnx::OnnxModel,
     rules::Rules,
     view::{DeviceView, ProblemView},
 };
+use dispatcher::Dispatcher;
+use hub::Hub;
+use keeper::{Keeper, Kept, KeptDevice};
 use placement::{PlacedDevice, Placement};
-use timeline::Timeline;
 
 /// A model that a workflow calls.
 #[derive(Clone, Debug)]
@@ -83,7 +86,8 @@ impl ServedModel {
 
 /// The models of a run, ready to be called. Ends when it is stopped or dropped; only [`stop`](Self::stop) waits for it.
 pub struct Serving {
-    dispatcher: ActorRef<dispatcher::Message>,
+    hub: Arc<Hub>,
+    keeper: ActorRef<keeper::Message>,
     clients: Vec<(Arc<str>, ModelClient)>,
     devices: Vec<RunningDevice>,
     late: Late,
@@ -93,9 +97,7 @@ struct RunningDevice {
     name: Arc<str>,
     engine: &'static str,
     stages: Vec<String>,
-    timeline: Arc<Mutex<Timeline>>,
-    stop: Arc<AtomicBool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: keeper::Handle,
 }
 
 impl Serving {
@@ -116,29 +118,50 @@ impl Serving {
             let clock = clock.clone();
             move || Placement::new(&plan, &models, &clock).map(|placement| (placement, models))
         });
-        let (placement, models) =
+        let (mut placement, models) =
             placing.await.map_err(|error| ServeError::Actors { error: error.to_string() })??;
-        let mut devices = Vec::with_capacity(placement.devices.len());
-        let mut queues = Vec::with_capacity(placement.devices.len());
-        let mut preparing = Vec::with_capacity(placement.devices.len());
-        for (at, device) in placement.devices.iter().enumerate() {
-            let capacity = queue_capacity(&placement, at);
-            let started = DeviceThread::start(&device.name, device.prepare.clone(), capacity, clock.clone());
-            let (thread, prepared) =
-                started.map_err(|error| ServeError::Thread { device: device.name.to_string(), error })?;
+        let placed = std::mem::take(&mut placement.devices);
+        let shared: Vec<bool> = placed.iter().map(PlacedDevice::is_shared).collect();
+        let names: Vec<Arc<str>> = placed.iter().map(|device| device.name.clone()).collect();
+        let entries = entries(&placement, &models);
+        let devices = names.into_iter().zip(shared).collect();
+        let dispatcher = Dispatcher::new(placement.models, devices, rules);
+        let late = Late::default();
+        let hub = Hub::new(dispatcher, placed.len(), clock.clone());
+        let client = |(model, entry): (usize, Entry)| {
+            let Entry { name, is_function, batch } = entry;
+            let (hub, in_flight) = (Arc::clone(&hub), hub.look(|dispatcher| dispatcher.in_flight(model)));
+            (name, ModelClient { hub, model, is_function, batch, in_flight, late: late.clone() })
+        };
+        let clients = entries.into_iter().enumerate().map(client).collect();
+        match Self::start_devices(&hub, placed, clock).await {
+            Ok((keeper, devices)) => Ok(Self { hub, keeper, clients, devices, late: late.clone() }),
+            Err(error) => {
+                // The threads that wait for work end.
+                hub.stop();
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_devices(
+        hub: &Arc<Hub>,
+        placed: Vec<PlacedDevice>,
+        clock: Clock,
+    ) -> Result<(ActorRef<keeper::Message>, Vec<RunningDevice>), ServeError> {
+        let mut devices = Vec::with_capacity(placed.len());
+        let mut preparing = Vec::with_capacity(placed.len());
+        for (at, device) in placed.iter().enumerate() {
+            let (thread, prepared) = keeper::start(hub, at, device, &clock)?;
             preparing.push(prepared);
-            queues.push(thread.queue);
             devices.push(RunningDevice {
                 name: device.name.clone(),
                 engine: device.engine.name(),
                 stages: device.sessions.iter().map(|(_, label)| label.clone()).collect(),
-                timeline: Arc::new(Mutex::new(Timeline::default())),
-                stop: thread.stop,
-                thread: Mutex::new(Some(thread.handle)),
+                thread: Arc::new(Some(thread).into()),
             });
         }
-        // On an error the queues are dropped, and with them the threads that wait for work end.
-        for (device, prepared) in placement.devices.iter().zip(preparing) {
+        for (device, prepared) in placed.iter().zip(preparing) {
             match prepared.await {
                 Ok(Ok(())) => {}
                 Ok(Err((stage, error))) => return Err(ServeError::prepare(device, stage, error)),
@@ -148,27 +171,22 @@ impl Serving {
                 }
             }
         }
-        let timelines: Vec<_> = devices.iter().map(|device| device.timeline.clone()).collect();
-        let stages = stages(&placement, queues, clock.clone());
-        let entries = entries(&placement, &models);
-        let start = dispatcher::Start { placement, timelines, clock: clock.clone(), rules, stages };
-        let (dispatcher, _) = Actor::spawn(None, dispatcher::Dispatcher, start)
+        let kept = placed.into_iter().zip(&devices);
+        let kept = kept.map(|(placed, device)| {
+            let thread = Arc::clone(&device.thread);
+            KeptDevice { placed, thread, restarts: 0 }
+        });
+        let kept = Kept { hub: Arc::downgrade(hub), clock, devices: kept.collect() };
+        let (keeper, _) = Actor::spawn(None, Keeper, kept)
             .await
             .map_err(|error| ServeError::Actors { error: error.to_string() })?;
-        let late = Late::default();
-        let client = |(model, entry): (usize, Entry)| {
-            let Entry { name, is_function, batch, in_flight } = entry;
-            let (dispatcher, clock) = (dispatcher.clone(), clock.clone());
-            let late = late.clone();
-            (name, ModelClient { dispatcher, clock, model, is_function, batch, in_flight, late })
-        };
-        let clients = entries.into_iter().enumerate().map(client).collect();
-        Ok(Self { dispatcher, clients, devices, late: late.clone() })
+        hub.kept_by(keeper.clone());
+        Ok((keeper, devices))
     }
 
-    /// Puts the dispatcher, and with it the stage actors, under the supervisor of the run.
+    /// Puts the keeper of the devices under the supervisor of the run.
     pub(crate) fn link(&self, supervisor: ActorCell) {
-        self.dispatcher.get_cell().link(supervisor);
+        self.keeper.get_cell().link(supervisor);
     }
 
     /// The way to a model; `None` where it is not served.
@@ -178,15 +196,15 @@ impl Serving {
 
     /// The devices with their latest reservations. Cheap; never waits for a device.
     pub fn devices(&self) -> Vec<DeviceView> {
-        self.devices.iter().map(RunningDevice::view).collect()
+        (0..).zip(&self.devices).map(|(at, device)| device.view(at, &self.hub)).collect()
     }
 
     /// Ends it: every call that is not answered yet ends as stopped. Waits for what runs on the devices and for their
     /// threads, but not where a call that was given up has not come back.
     pub async fn stop(&self) {
-        self.tell_to_stop();
+        self.hub.stop();
         // It fails only where the actor has already ended.
-        let _ = self.dispatcher.stop_and_wait(None, None).await;
+        let _ = self.keeper.stop_and_wait(None, None).await;
         if self.late.is_any() {
             return;
         }
@@ -199,14 +217,8 @@ impl Serving {
 
     /// Ends it without waiting for anything.
     pub(crate) fn abandon(&self) {
-        self.tell_to_stop();
-        self.dispatcher.stop(None);
-    }
-
-    fn tell_to_stop(&self) {
-        for device in &self.devices {
-            device.stop.store(true, Ordering::Release);
-        }
+        self.hub.stop();
+        self.keeper.stop(None);
     }
 }
 
@@ -217,11 +229,11 @@ impl Drop for Serving {
 }
 
 impl RunningDevice {
-    fn view(&self) -> DeviceView {
-        let line = self.timeline.lock();
-        let (busy_us, items, launches, problem) = line.totals();
-        let reservations = line.view();
-        drop(line);
+    fn view(&self, at: usize, hub: &Hub) -> DeviceView {
+        let ((busy_us, items, launches, problem), reservations) = hub.look(|dispatcher| {
+            let line = dispatcher.timeline(at);
+            (line.totals(), line.view())
+        });
         DeviceView {
             name: self.name.to_string(),
             engine: self.engine.to_owned(),
@@ -240,63 +252,18 @@ impl RunningDevice {
     }
 }
 
-/// More than can be promised on a device at once, so that its queue is never full.
-fn queue_capacity(placement: &Placement, device: usize) -> usize {
-    let pipelines = placement.models.iter().flat_map(|model| &model.pipelines);
-    let limits = pipelines.flat_map(|pipeline| {
-        let first = pipeline.stages.first().map_or(0, |stage| stage.places.len());
-        let here = pipeline.stages.iter().enumerate();
-        here.filter(|(_, stage)| stage.places.iter().any(|place| place.device == device))
-            .map(move |(at, stage)| dispatcher::most_open(first, at, stage.places.len()))
-    });
-    limits.max().unwrap_or(0) + 1
-}
-
-/// Makes the stage actors' arguments, in the order of the placement, once the dispatcher can be named.
-fn stages(
-    placement: &Placement,
-    queues: Vec<SyncSender<Order>>,
-    clock: Clock,
-) -> Box<dyn FnOnce(ActorRef<dispatcher::Message>) -> Vec<stage::Stage> + Send> {
-    let pipelines = placement.models.iter().flat_map(|model| &model.pipelines);
-    let places: Vec<(usize, usize)> = pipelines
-        .flat_map(|pipeline| &pipeline.stages)
-        .flat_map(|stage| &stage.places)
-        .map(|place| (place.device, place.session))
-        .collect();
-    let names: Vec<Arc<str>> = placement.devices.iter().map(|device| device.name.clone()).collect();
-    Box::new(move |dispatcher| {
-        let stage = |(device, session): (usize, usize)| stage::Stage {
-            device: names[device].clone(),
-            queue: queues[device].clone(),
-            session,
-            clock: clock.clone(),
-            dispatcher: dispatcher.clone(),
-        };
-        places.into_iter().map(stage).collect()
-    })
-}
-
 /// What a client needs to know of its model.
 struct Entry {
     name: Arc<str>,
     is_function: bool,
     batch: usize,
-    in_flight: usize,
 }
 
 fn entries(placement: &Placement, models: &[ServedModel]) -> Vec<Entry> {
     let entry = |(placed, served): (&placement::PlacedModel, &ServedModel)| {
         let batch = placed.pipelines.iter().map(|pipeline| pipeline.batch as usize).max().unwrap_or(1);
-        let busy = placed.pipelines.iter().map(|pipeline| {
-            pipeline.batch as usize * pipeline.stages.first().map_or(1, |stage| stage.places.len())
-        });
-        Entry {
-            name: placed.name.clone(),
-            is_function: matches!(served, ServedModel::Function { .. }),
-            batch,
-            in_flight: 2 * busy.sum::<usize>(),
-        }
+        let is_function = matches!(served, ServedModel::Function { .. });
+        Entry { name: placed.name.clone(), is_function, batch }
     };
     placement.models.iter().zip(models).map(entry).collect()
 }

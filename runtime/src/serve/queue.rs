@@ -3,10 +3,7 @@
 use std::collections::VecDeque;
 
 use super::call::{Part, PartWork, Ticket};
-use crate::{
-    clock::Moment,
-    engine::{ItemError, thread::Work},
-};
+use crate::{clock::Moment, engine::thread::Work};
 
 /// First in, first out. Its length is what the callers have in flight.
 #[derive(Default)]
@@ -77,18 +74,41 @@ impl Queue {
         (tickets, if calls.is_empty() { Work::Items(items) } else { Work::Calls(calls) })
     }
 
-    /// Takes out what nobody wants any more.
-    pub fn drop_given_up(&mut self) {
-        self.parts.retain(|part| !part.ticket.is_given_up());
-        self.items = self.parts.iter().map(|part| u64::from(part.ticket.items)).sum();
+    /// Adds items to the last part if it is the function that is meant, and takes no more than `most` with them.
+    pub fn top_up(&mut self, is_it: impl Fn(&Ticket) -> bool, items: u32, retries: u32, most: u32) -> bool {
+        let Some(Part { ticket, work: PartWork::Call(call), .. }) = self.parts.back_mut() else {
+            return false;
+        };
+        if !is_it(ticket) || ticket.items.saturating_add(items) > most {
+            return false;
+        }
+        ticket.items += items;
+        ticket.retries += retries;
+        call.items += items as usize;
+        self.items += u64::from(items);
+        true
     }
 
-    /// Ends the first part with an error.
-    pub fn refuse(&mut self, error: ItemError) {
-        if let Some(part) = self.parts.pop_front() {
-            self.items -= u64::from(part.ticket.items);
-            part.ticket.answer(Err(error));
-        }
+    /// Takes out what nobody wants any more.
+    pub fn take_given_up(&mut self, into: &mut Vec<Part>) {
+        let (given_up, parts) =
+            std::mem::take(&mut self.parts).into_iter().partition(|part| part.ticket.is_given_up());
+        let given_up: VecDeque<Part> = given_up;
+        self.parts = parts;
+        self.items = self.parts.iter().map(|part| u64::from(part.ticket.items)).sum();
+        into.extend(given_up);
+    }
+
+    /// Takes out the first part.
+    pub fn pop(&mut self) -> Option<Part> {
+        let part = self.parts.pop_front()?;
+        self.items -= u64::from(part.ticket.items);
+        Some(part)
+    }
+
+    /// All that waits.
+    pub fn into_parts(self) -> impl Iterator<Item = Part> {
+        self.parts.into_iter()
     }
 
     /// The earliest deadline and the size of the oldest part.
@@ -121,7 +141,7 @@ mod tests {
         let tell = told.clone();
         let done = Box::new(move |result| *tell.lock() = Some(result));
         let deadline = deadline.map(Duration::from_millis);
-        (split(Call { work, retries, deadline, done }, Duration::ZERO), told)
+        (split(Call { work, retries, deadline, done, wake: None }, Duration::ZERO), told)
     }
 
     fn function(items: usize) -> CallWork {
@@ -140,7 +160,7 @@ mod tests {
         assert_eq!(tickets.iter().map(|ticket| ticket.retries).collect::<Vec<_>>(), [1, 1, 0, 0]);
         assert!(matches!(work, Work::Items(items) if items.len() == 4));
         assert_eq!(queue.items(), 2);
-        tickets.into_iter().for_each(|ticket| ticket.answer(Ok(Item::default())));
+        tickets.into_iter().for_each(|ticket| drop(ticket.answer(Ok(Item::default()))));
         let result = first_told.lock().take().unwrap();
         assert_eq!(result.outcome, Outcome::Items(vec![Ok(Item::default()); 3]));
         assert!(second_told.lock().is_none());

@@ -1,4 +1,4 @@
-//! The whole way: plan → dispatcher → stage actors → engine, on small models made in memory.
+//! The whole way: plan → dispatcher → device → engine, on small models made in memory.
 
 use std::time::Duration;
 
@@ -45,7 +45,8 @@ fn submit(
     deadline: Option<Moment>,
 ) -> oneshot::Receiver<CallResult> {
     let (tell, told) = oneshot::channel();
-    client.submit(Call { work, retries, deadline, done: Box::new(move |result| drop(tell.send(result))) });
+    let done = Box::new(move |result| drop(tell.send(result)));
+    client.submit(Call { work, retries, deadline, done, wake: None });
     told
 }
 
