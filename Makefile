@@ -3,7 +3,7 @@
 #   NAME=…   names a benchmark, or the folder of a new workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo account-numbers expenses receipts new page test bench ci fmt clippy doc audit soak-concurrency soak-graphs
+.PHONY: help demo account-numbers expenses receipts new page test bench ci fmt clippy doc audit soak-concurrency soak-graphs soak-models
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,3 +55,6 @@ soak-graphs: ## 300,000 random workflows under three random schedules each, agai
 
 soak-concurrency: ## 260,000 orders in which actors may take turns; `make test` tries some thousand
 	INTERLEAVINGS=10000 cargo test --lib interleavings::holds -- --nocapture
+
+soak-models: ## 200,000 models that are damaged or made to harm: bounded memory and time, no panic; `make test` tries 500
+	HOSTILE_CASES=200000 cargo test -p eddyline-runtime --test hostile -- --nocapture a_model_made

@@ -72,11 +72,12 @@ fn blocks(cuts: &Cuts, places: &[usize]) {
         |pace: usize, layers: &[Layer]| layers.iter().map(|layer| ROUGH[pace].1.us(layer)).sum::<f64>();
     let kinds: Vec<String> = ROUGH.iter().map(|(name, _)| format!("{name:>10}")).collect();
     println!(
-        "\n{:>5}  {:<11} {:>10} {:>10} {}  {:>16}  mostly",
+        "\n{:>5}  {:<11} {:>10} {:>10} {:>10} {}  {:>16}  mostly",
         "block",
         "layers",
         "MMAC",
         "weights",
+        "item",
         kinds.join(" "),
         "sends on"
     );
@@ -91,15 +92,17 @@ fn blocks(cuts: &Cuts, places: &[usize]) {
             None => "—".to_owned(),
         };
         println!(
-            "{at:>5}  {:<11} {:>10.1} {:>10} {}  {sends:>16}  {}",
+            "{at:>5}  {:<11} {:>10.1} {:>10} {:>10} {}  {sends:>16}  {}",
             format!("{}–{}", pair[0], pair[1].saturating_sub(1)),
             layers.iter().map(|layer| layer.macs).sum::<u64>() as f64 / 1e6,
             size(cuts.weight_bytes(pair[0]..pair[1])),
+            size(cuts.activation_bytes(pair[0]..pair[1])),
             shares.join(" "),
             mostly(layers)
         );
     }
-    println!("\nThe shares are rough, from what layers compute and move; `eddyline profile` measures.");
+    println!("\nA device holds the weights, and for each item of a launch what is under `item`.");
+    println!("The shares are rough, from what layers compute and move; `eddyline profile` measures.");
 }
 
 /// The operators of which a block has most.

@@ -278,12 +278,17 @@ fn profile(
     }
     let bytes = places.iter().map(|place| cuts.cut_bytes(*place).unwrap_or(0)).collect();
     let names = |place: &usize| cuts.crossing(*place).iter().map(|crossing| crossing.name.clone()).collect();
-    let weights = ends(cuts, places).windows(2).map(|pair| cuts.weight_bytes(pair[0]..pair[1])).collect();
+    let batch = u64::from(batches.last().copied().unwrap_or(1));
+    let memory = |pair: &[usize]| {
+        let activations = cuts.activation_bytes(pair[0]..pair[1]).saturating_mul(batch);
+        cuts.weight_bytes(pair[0]..pair[1]).saturating_add(activations)
+    };
+    let memory = ends(cuts, places).windows(2).map(memory).collect();
     let profile = Profile::new(name, latency_us, bytes)?;
     Ok(profile
         .with_cuts(places.iter().map(names).collect())?
         .with_whole(whole_us)?
-        .with_block_bytes(weights)?)
+        .with_block_bytes(memory)?)
 }
 
 fn table(cuts: &Cuts, places: &[usize], kinds: &[Kind], batches: &[u32]) {

@@ -179,3 +179,14 @@ fn what_cannot_be_cut_is_refused_with_what_to_do() {
     let shapes = Cuts::of(&model, &[vec![1, 9, 9]]).err().unwrap().to_string();
     assert!(shapes.contains("takes no item of [1,9,9]"), "{shapes}");
 }
+
+#[test]
+fn what_a_segment_holds_at_once_is_known() {
+    // x → relu → tanh, then the sum with x, which is held all the way; 64 bytes each.
+    let layers = [Layer::Alone("Relu", 0), Layer::Alone("Tanh", 1), Layer::Pair("Add", 0, 2)];
+    let cuts = Cuts::new(&graph(&layers, &[])).unwrap();
+    assert_eq!(cuts.activation_bytes(0..3), 192);
+    assert_eq!(cuts.activation_bytes(0..1), 128);
+    assert_eq!(cuts.activation_bytes(2..3), 192);
+    assert_eq!(cuts.activation_bytes(1..1), 0);
+}

@@ -4,13 +4,21 @@
 //! as much per item. Where a model leaves dimensions besides the batch open, there is one plan per shape seen, the latest
 //! [`PLANS`] are kept.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tract_onnx::prelude::*;
 
 use super::{
-    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, check_item, functions, guarded,
+    Engine, Interrupt, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, bounds, check_item,
+    functions, guarded,
 };
+use crate::guard;
 use crate::onnx::OnnxModel;
 use crate::tensor::{DType, Dim, Element, Tensor as Ours, TensorSpec, dims};
 
@@ -27,7 +35,7 @@ impl Engine for Cpu {
             StageModel::Function => Ok(functions()),
             StageModel::Onnx(models) => {
                 let graphs = models.iter().map(Graph::prepare).collect::<Result<_, _>>()?;
-                Ok(Box::new(Graphs { graphs }))
+                Ok(Box::new(Graphs { graphs, stopped: Arc::default() }))
             }
         }
     }
@@ -36,6 +44,8 @@ impl Engine for Cpu {
 /// Graphs one behind the other.
 struct Graphs {
     graphs: Vec<Graph>,
+    /// Whether no more items shall be run. One that is begun runs to its end.
+    stopped: Arc<AtomicBool>,
 }
 
 impl Session for Graphs {
@@ -43,9 +53,22 @@ impl Session for Graphs {
         batch
             .iter()
             .map(|item| {
-                guarded(|| self.graphs.iter_mut().try_fold(item.clone(), |item, graph| graph.run(&item)))?
+                if self.stopped.load(Ordering::Acquire) {
+                    return Err(ItemError::stopped());
+                }
+                self.graphs.iter_mut().try_fold(item.clone(), |item, graph| {
+                    let file = graph.model.file().to_owned();
+                    guarded(|| graph.run(&item)).unwrap_or_else(|panic| {
+                        Err(ItemError::new(panic.kind, format!("`{file}`: {}", one_line(&panic.message))))
+                    })
+                })
             })
             .collect()
+    }
+
+    fn interrupt(&self) -> Option<Interrupt> {
+        let stopped = self.stopped.clone();
+        Some(Arc::new(move || stopped.store(true, Ordering::Release)))
     }
 }
 
@@ -68,7 +91,7 @@ impl Graph {
                 model.file()
             ),
         };
-        let made = guarded(|| -> TractResult<Self> {
+        let made = attempt(|| -> TractResult<Self> {
             let (inferred, _) = parse(model)?;
             let fixed = |spec: &TensorSpec| {
                 let lens = spec.item_shape().iter().map(|dim| match dim {
@@ -85,7 +108,7 @@ impl Graph {
                 }
             }
         });
-        made.map_err(|panic| fail(panic.message))?.map_err(|error| fail(chain(&error)))
+        made.map_err(fail)
     }
 
     fn run(&mut self, item: &Item) -> Result<Item, ItemError> {
@@ -134,6 +157,7 @@ fn fits(shapes: &[Vec<usize>], item: &Item) -> bool {
 pub(super) fn parse(model: &OnnxModel) -> TractResult<(InferenceModel, HashMap<String, OutletId>)> {
     let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
     let proto = onnx.proto_model_for_read(&mut model.bytes())?;
+    bounds::check_inside(&onnx, &proto, model.folder())?;
     let parsed = onnx.parse(&proto, model.folder())?;
     if !parsed.unresolved_inputs.is_empty() {
         let missing = parsed.unresolved_inputs.join("`, `");
@@ -142,16 +166,38 @@ pub(super) fn parse(model: &OnnxModel) -> TractResult<(InferenceModel, HashMap<S
     Ok((parsed.model, parsed.outlets_by_name))
 }
 
+/// Whether a graph can be prepared in bounded memory, for an engine that does not say; open dimensions are taken to be 1.
+#[cfg(feature = "onnxruntime")]
+pub(super) fn check_bounds(model: &OnnxModel) -> Result<(), String> {
+    attempt(|| {
+        let len = |dim: &Dim| if let Dim::Fixed(len) = dim { *len } else { 1 };
+        let shape = |spec: &TensorSpec| spec.item_shape().iter().map(len).collect();
+        let shapes: Vec<Vec<usize>> = model.inputs().iter().map(shape).collect();
+        bounds::check(&at(parse(model)?.0, model, &shapes)?)
+    })
+}
+
 fn concrete(
-    mut inferred: InferenceModel,
+    inferred: InferenceModel,
     model: &OnnxModel,
     item_shapes: &[Vec<usize>],
 ) -> TractResult<Runnable> {
+    let inferred = at(inferred, model, item_shapes)?;
+    bounds::check(&inferred)?;
+    inferred.into_optimized()?.into_runnable()
+}
+
+/// A graph for one item of these shapes.
+fn at(
+    mut inferred: InferenceModel,
+    model: &OnnxModel,
+    item_shapes: &[Vec<usize>],
+) -> TractResult<InferenceModel> {
     for (at, (spec, shape)) in model.inputs().iter().zip(item_shapes).enumerate() {
         let shape: Vec<usize> = std::iter::once(1).chain(shape.iter().copied()).collect();
         inferred.set_input_fact(at, InferenceFact::dt_shape(datum_type(spec.dtype), shape))?;
     }
-    inferred.into_optimized()?.into_runnable()
+    Ok(inferred)
 }
 
 pub(super) fn datum_type(dtype: DType) -> DatumType {
@@ -204,9 +250,23 @@ pub(super) fn copied(tensor: &Tensor, dtype: DType, shape: &[usize]) -> TractRes
     }
 }
 
-/// An error with what is behind it, on one line and not longer than a person reads.
-pub(super) fn chain(error: &TractError) -> String {
-    let mut text = format!("{error:#}").replace('\n', " ");
+/// Does something with a graph; a panic is told like an error.
+pub(super) fn attempt<T>(run: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
+    match guard::call(run) {
+        Ok(done) => done.map_err(|error| chain(&error)),
+        Err(panicked) => Err(one_line(&format!("the engine panicked: {}", panicked.0))),
+    }
+}
+
+/// An error with what is behind it, on one line.
+fn chain(error: &TractError) -> String {
+    one_line(&format!("{error:#}"))
+}
+
+/// A message without a stack, and not longer than a person reads.
+fn one_line(text: &str) -> String {
+    let text = text.split("\n\nStack backtrace").next().unwrap_or_default();
+    let mut text = text.replace('\n', " ");
     if let Some((end, _)) = text.char_indices().nth(400) {
         text.truncate(end);
         text.push('…');
@@ -236,6 +296,16 @@ mod tests {
         );
         assert_eq!(results[2], Ok(floats(&[15.0, 18.0])));
         assert_eq!(results[3].as_ref().unwrap_err().kind, ItemErrorKind::Input);
+    }
+
+    #[test]
+    fn a_session_that_is_ended_runs_no_more_items() {
+        let stage = StageModel::Onnx(vec![model("Mul", "x", "y", &[-1, 2], 3.0)]);
+        let mut session = Cpu.prepare(&stage).unwrap();
+        assert!(session.run(&[floats(&[1.0, 2.0])])[0].is_ok());
+        session.interrupt().unwrap()();
+        let ended = session.run(&[floats(&[1.0, 2.0]), floats(&[1.0])]);
+        assert!(ended.iter().all(|result| *result == Err(ItemError::stopped())), "{ended:?}");
     }
 
     #[test]

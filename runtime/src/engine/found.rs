@@ -68,5 +68,15 @@ fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let name = name.map_or("processor", |(_, name)| name.trim());
-    format!("{name}, {threads} threads; one of them per device")
+    let memory = memory_bytes().map_or_else(String::new, |bytes| {
+        format!(", {:.1} GiB of memory", bytes as f64 / f64::from(1 << 30))
+    });
+    format!("{name}, {threads} threads, one of them per device{memory}")
+}
+
+/// The memory of this machine, which its processor's devices share; `None` where the system does not say.
+pub fn memory_bytes() -> Option<u64> {
+    let info = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }

@@ -4,6 +4,7 @@
 //! blocking, until the run ends. Everything that is not computing (queues, batches, reservations) is in
 //! [`serve`](crate::serve).
 //!
+//! * `bounds`: what a graph would take, before any of it is computed.
 //! * [`cpu`]: ONNX models through tract, and user functions.
 //! * [`found`]: what there is on this machine, and what is not and why.
 //! * [`measure`]: how long a stage takes.
@@ -12,6 +13,7 @@
 //! * `shapes`: the type and shape of every tensor of a graph.
 //! * [`thread`]: a device's thread, with a bounded queue.
 
+mod bounds;
 pub mod cpu;
 pub mod found;
 pub mod measure;
@@ -123,6 +125,9 @@ pub trait Engine: Send + Sync {
     fn prepare(&self, stage: &StageModel) -> Result<Box<dyn Session>, PrepareError>;
 }
 
+/// Ends what a [`Session`] is at work on, from another thread.
+pub type Interrupt = Arc<dyn Fn() + Send + Sync>;
+
 /// A prepared stage. Blocking; only its device's thread calls it.
 pub trait Session {
     /// Runs a batch: one result per item, in order. A wrong item fails alone.
@@ -131,6 +136,12 @@ pub trait Session {
     /// Runs user functions as one launch: one result per function, in order. A panic fails its function alone.
     fn call(&mut self, calls: Vec<UserCall>) -> Vec<Result<(), ItemError>> {
         calls.into_iter().map(|call| guarded(call.run)).collect()
+    }
+
+    /// What ends it for good: the launch that is going on as soon as the engine can, and all later ones; items without a result end as
+    /// stopped. `None` where a launch always runs to its end.
+    fn interrupt(&self) -> Option<Interrupt> {
+        None
     }
 }
 

@@ -7,17 +7,24 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ort::{
     environment::Environment,
-    session::{Session as Loaded, SessionInputValue, SessionInputs, builder::GraphOptimizationLevel},
+    session::{
+        NoSelectedOutputs, RunOptions, Session as Loaded, SessionInputValue, SessionInputs,
+        builder::GraphOptimizationLevel,
+    },
     value::{DynValue, PrimitiveTensorElementType, TensorRef},
 };
 
 use super::{
-    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, check_item, functions, guarded,
+    Engine, Interrupt, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, check_item, cpu,
+    functions, guarded,
 };
 use crate::{
     onnx::OnnxModel,
@@ -29,6 +36,9 @@ pub struct Onnxruntime {
     environment: Environment,
 }
 
+/// The library, once it was asked for.
+static LOADED: OnceLock<Result<Environment, String>> = OnceLock::new();
+
 impl Onnxruntime {
     /// Loads the library, once for the whole program: the one that `ORT_DYLIB_PATH` names, or that of the PyPI package `onnxruntime`
     /// in the virtual environment that is active, or one of the system.
@@ -36,20 +46,37 @@ impl Onnxruntime {
     /// # Errors
     /// Where there is none that can be loaded; says what to do.
     pub fn open() -> Result<Self, String> {
-        static LOADED: OnceLock<Result<Environment, String>> = OnceLock::new();
+        match LOADED.get() {
+            Some(loaded) => Ok(Self { environment: loaded.clone()? }),
+            None => Self::open_at(&library()?),
+        }
+    }
+
+    /// Loads this library; where the program has loaded one already, that one stays.
+    ///
+    /// # Errors
+    /// Where it cannot be loaded; says why.
+    pub fn open_at(library: &Path) -> Result<Self, String> {
         let load = || {
-            let path = library()?;
             let environment = guarded(|| {
-                ort::init_from(&path)
-                    .map_err(|error| error.to_string())?
-                    .build()
-                    .map_err(|error| error.to_string())
+                let builder = ort::init_from(library).map_err(|error| error.to_string())?;
+                builder.with_telemetry(false).build().map_err(|error| error.to_string())
             });
             let environment = environment.map_err(|panic| panic.message).and_then(|made| made);
-            environment.map_err(|why| format!("`{}` cannot be loaded: {why}", path.display()))
+            environment.map_err(|why| {
+                format!(
+                    "`{}` cannot be loaded as the library of ONNX Runtime: {why}; give one of version 1.17 or later in ORT_DYLIB_PATH",
+                    library.display()
+                )
+            })
         };
         let environment = LOADED.get_or_init(load).clone()?;
         Ok(Self { environment })
+    }
+
+    /// The environment that it loaded. There can be one in a program: who also uses `ort` takes this.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 }
 
@@ -82,23 +109,46 @@ impl Engine for Onnxruntime {
         match stage {
             StageModel::Function => Ok(functions()),
             StageModel::Onnx(models) => {
+                let stop = Arc::new(Stop::new().map_err(|message| PrepareError { message })?);
                 let graph = |model: &Arc<OnnxModel>| {
-                    Graph::load(&self.environment, model).map_err(|why| PrepareError {
+                    Graph::load(&self.environment, model, &stop).map_err(|why| PrepareError {
                         message: format!(
                             "`{}` cannot be run by the onnxruntime engine: {why}; try to simplify the model and export it again",
                             model.file()
                         ),
                     })
                 };
-                Ok(Box::new(Graphs { graphs: models.iter().map(graph).collect::<Result<_, _>>()? }))
+                let graphs = models.iter().map(graph).collect::<Result<_, _>>()?;
+                Ok(Box::new(Graphs { graphs, stop }))
             }
         }
+    }
+}
+
+/// Ends a launch from another thread, between two nodes of its graph, and all later ones.
+struct Stop {
+    options: RunOptions<NoSelectedOutputs>,
+    stopped: AtomicBool,
+}
+
+impl Stop {
+    fn new() -> Result<Self, String> {
+        let options =
+            guarded(RunOptions::new).map_err(|panic| panic.message)?.map_err(|error| error.to_string())?;
+        Ok(Self { options, stopped: AtomicBool::new(false) })
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        // Where it fails the launch runs to its end.
+        let _ = self.options.terminate();
     }
 }
 
 /// Graphs one behind the other.
 struct Graphs {
     graphs: Vec<Graph>,
+    stop: Arc<Stop>,
 }
 
 impl Session for Graphs {
@@ -107,28 +157,40 @@ impl Session for Graphs {
         for graph in &mut self.graphs {
             graph.run(&mut results);
         }
+        if self.stop.stopped.load(Ordering::Acquire) {
+            results
+                .iter_mut()
+                .filter(|result| result.is_err())
+                .for_each(|result| *result = Err(ItemError::stopped()));
+        }
         results
+    }
+
+    fn interrupt(&self) -> Option<Interrupt> {
+        let stop = self.stop.clone();
+        Some(Arc::new(move || stop.stop()))
     }
 }
 
 struct Graph {
     model: Arc<OnnxModel>,
     session: Loaded,
+    stop: Arc<Stop>,
     /// Whether a launch may hold several items.
     takes_batches: bool,
 }
 
 impl Graph {
-    fn load(environment: &Environment, model: &Arc<OnnxModel>) -> Result<Self, String> {
+    fn load(environment: &Environment, model: &Arc<OnnxModel>, stop: &Arc<Stop>) -> Result<Self, String> {
+        cpu::check_bounds(model)?;
         let say = |error: &dyn std::fmt::Display| error.to_string().replace('\n', " ");
         let session = guarded(|| {
-            let mut builder = Loaded::builder(environment)
-                .map_err(|error| say(&error))?
-                .with_intra_threads(1)
-                .and_then(|builder| builder.with_inter_threads(1))
-                .and_then(|builder| builder.with_intra_op_spinning(false))
-                .and_then(|builder| builder.with_optimization_level(GraphOptimizationLevel::All))
-                .map_err(|error| say(&error))?;
+            let builder = Loaded::builder(environment).map_err(|error| say(&error))?;
+            let builder = builder.with_intra_threads(1).map_err(|error| say(&error))?;
+            let builder = builder.with_inter_threads(1).map_err(|error| say(&error))?;
+            let builder = builder.with_intra_op_spinning(false).map_err(|error| say(&error))?;
+            let level = GraphOptimizationLevel::All;
+            let mut builder = builder.with_optimization_level(level).map_err(|error| say(&error))?;
             if let Some(folder) = model.folder() {
                 let key = "session.model_external_initializers_file_folder_path";
                 builder = builder.with_config_entry(key, folder).map_err(|error| say(&error))?;
@@ -138,7 +200,7 @@ impl Graph {
         let session = session.map_err(|panic| panic.message)??;
         let is_open = |spec: &TensorSpec| matches!(spec.shape.first(), Some(Dim::Dynamic(_)));
         let takes_batches = model.inputs().iter().chain(model.outputs()).all(is_open);
-        Ok(Self { model: model.clone(), session, takes_batches })
+        Ok(Self { model: model.clone(), session, stop: stop.clone(), takes_batches })
     }
 
     /// Puts what it gives in the place of what it takes.
@@ -178,8 +240,7 @@ impl Graph {
     /// Runs items of one shape together, at least one.
     fn launch(&mut self, items: &[&Item]) -> Result<Vec<Item>, String> {
         let count = items.len();
-        let model = &self.model;
-        let session = &mut self.session;
+        let Self { model, session, stop, .. } = self;
         let run = || -> Result<Vec<Item>, String> {
             let inputs = model.inputs().iter().enumerate().map(|(at, spec)| {
                 let tensors: Vec<&Tensor> = items.iter().map(|item| &item.tensors[at]).collect();
@@ -187,7 +248,7 @@ impl Graph {
             });
             let inputs: Vec<(&str, SessionInputValue<'_>)> = inputs.collect::<Result<_, String>>()?;
             let given = session
-                .run(SessionInputs::<0>::from(inputs))
+                .run_with_options(SessionInputs::<0>::from(inputs), &stop.options)
                 .map_err(|error| error.to_string().replace('\n', " "))?;
             let mut made: Vec<Item> = vec![Item::default(); count];
             for spec in model.outputs() {

@@ -9,8 +9,8 @@ use tract_onnx::{
 };
 
 use super::{
-    cpu::{chain, copied, datum_type, parse},
-    guarded,
+    bounds,
+    cpu::{attempt, copied, datum_type, parse},
 };
 use crate::{
     onnx::OnnxModel,
@@ -64,6 +64,7 @@ fn at_batch(
             let shape: Vec<usize> = std::iter::once(batch).chain(shape.iter().copied()).collect();
             inferred.set_input_fact(at, InferenceFact::dt_shape(datum_type(spec.dtype), shape))?;
         }
+        bounds::check(&inferred)?;
         inferred.analyse(false)?;
         let mut known = HashMap::with_capacity(outlets.len());
         for (name, outlet) in outlets {
@@ -81,7 +82,7 @@ fn at_batch(
         }
         Ok(known)
     };
-    guarded(worked_out).map_err(|panic| panic.message)?.map_err(|error| chain(&error))
+    attempt(worked_out)
 }
 
 fn ours(datum: DatumType) -> Option<DType> {

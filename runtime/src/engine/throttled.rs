@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, Item, ItemError, PrepareError, Session, StageModel, UserCall};
+use super::{Engine, Interrupt, Item, ItemError, PrepareError, Session, StageModel, UserCall};
 use crate::clock::Clock;
 
 /// How long a launch of so many items takes on a device.
@@ -52,6 +52,10 @@ impl Session for ThrottledSession {
         let results = self.inner.call(calls);
         self.clock.block_until(until);
         results
+    }
+
+    fn interrupt(&self) -> Option<Interrupt> {
+        self.inner.interrupt()
     }
 }
 

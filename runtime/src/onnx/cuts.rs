@@ -266,6 +266,30 @@ impl Cuts {
         initialisers.iter().map(|at| weights::bytes(&self.graph.graph().initializer[*at])).sum()
     }
 
+    /// Most bytes of one item that a segment holds at once: what it is given, what its layers make until the last one that takes it, and
+    /// what goes through. An engine that runs a batch in one launch holds as many. Tensors of unknown shape are not counted.
+    pub fn activation_bytes(&self, range: Range<usize>) -> u64 {
+        let places = self.layers.len() + 2;
+        let mut changes = vec![0_i128; places];
+        let mut made = vec![0_i128; places];
+        for (span, boundary) in self.spans.iter().zip(&self.boundaries) {
+            let (Some((from, to)), Some(boundary)) = (*span, boundary) else { continue };
+            let bytes = i128::from(boundary.bytes());
+            changes[from] += bytes;
+            changes[to + 1] -= bytes;
+            made[from] += bytes;
+        }
+        let mut live = 0;
+        let at_layer = |(at, change): (usize, &i128)| {
+            live += change;
+            live + made[at + 1]
+        };
+        let held = changes.iter().take(range.end).enumerate().map(at_layer).collect::<Vec<_>>();
+        held.get(range)
+            .and_then(|held| held.iter().max())
+            .map_or(0, |most| u64::try_from(*most).unwrap_or(u64::MAX))
+    }
+
     /// The tensors that cross, in the order in which they were made.
     pub(super) fn live(&self, place: usize) -> Vec<Tensor> {
         let crosses =

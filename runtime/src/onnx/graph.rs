@@ -57,6 +57,7 @@ impl Graph {
         wire::check(bytes)?;
         let proto = ModelProto::decode(bytes).map_err(|error| error.to_string())?;
         let graph = proto.graph.as_ref().ok_or("it has no graph")?;
+        check_names(graph)?;
         check_tensors(graph, folder)?;
         sizes::check(graph)?;
         let mut made = Made::default();
@@ -219,6 +220,20 @@ fn order(graph: &GraphProto, nodes: &[Node], maker: &[Option<usize>]) -> Result<
     }
 }
 
+/// Names are shown: they are text on one line. The wire check bounds the depth.
+fn check_names(graph: &GraphProto) -> Result<(), String> {
+    let infos = graph.input.iter().chain(&graph.output).map(|info| &info.name);
+    let of_nodes = graph
+        .node
+        .iter()
+        .flat_map(|node| [&node.name, &node.op_type].into_iter().chain(&node.input).chain(&node.output));
+    let mut names = infos.chain(graph.initializer.iter().map(|constant| &constant.name)).chain(of_nodes);
+    match names.find(|name| name.contains(char::is_control)) {
+        Some(name) => Err(format!("the name {name:?} has characters that cannot be shown")),
+        None => graph.node.iter().flat_map(graphs_of).try_for_each(check_names),
+    }
+}
+
 /// Every constant, and every size that is declared of a tensor, in the graph and in graphs inside it.
 fn check_tensors(graph: &GraphProto, folder: Option<&Path>) -> Result<(), String> {
     let of_node = |node: &NodeProto| -> Result<(), String> {
@@ -378,6 +393,19 @@ mod tests {
         let of = |to| vec![sizes("from", &[0]), sizes("to", &[to]), sizes("by", &[1])];
         assert!(refused(range(), of(1 << 40)).contains("asks for a tensor"));
         assert_eq!(refused(range(), of(10)), "");
+    }
+
+    #[test]
+    fn names_that_cannot_be_shown_and_orders_that_are_none_are_refused() {
+        let why = refused(vec![node("Relu", &["x"], &["y\n"])], vec![]);
+        assert!(why.contains(r#"the name "y\n" has characters that cannot be shown"#), "{why}");
+        let ordered = |perm: &[i64]| {
+            let perm =
+                AttributeProto { name: "perm".into(), ints: perm.to_vec(), ..AttributeProto::default() };
+            vec![NodeProto { attribute: vec![perm], ..node("Transpose", &["x"], &["y"]) }]
+        };
+        assert!(refused(ordered(&[1, 1]), vec![]).contains("into the order [1, 1], which is none"));
+        assert_eq!(refused(ordered(&[1, 0]), vec![]), "");
     }
 
     #[test]

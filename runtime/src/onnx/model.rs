@@ -198,8 +198,8 @@ impl OnnxModel {
         Graph::read(&self.bytes, folder).map_err(|why| OnnxError::NotOnnx { file: self.file.clone(), why })
     }
 
-    /// The graph again, for an engine.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The bytes of its file, for an engine.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 

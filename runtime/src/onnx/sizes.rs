@@ -9,8 +9,16 @@ use super::{
     weights::{LARGEST_BYTES, elements},
 };
 
-/// Refuses what would be too large. Limits: only sizes that stand in the file as a constant, not those that are computed.
+/// Most elements of a kernel: engines make a table of them.
+const LARGEST_KERNEL: u64 = 1 << 20;
+
+/// Refuses what would be too large by a size that stands in the file as a constant. A size that is computed is refused only in graphs inside
+/// nodes: those of the graph itself are worked out when a stage is prepared.
 pub fn check(graph: &GraphProto) -> Result<(), String> {
+    check_at(graph, false)
+}
+
+fn check_at(graph: &GraphProto, inside: bool) -> Result<(), String> {
     let mut constants: HashMap<&str, Vec<i64>> = HashMap::new();
     for constant in &graph.initializer {
         constants.extend(whole_numbers(constant).map(|values| (constant.name.as_str(), values)));
@@ -25,6 +33,24 @@ pub fn check(graph: &GraphProto) -> Result<(), String> {
     for node in &graph.node {
         let input = |at: usize| node.input.get(at).and_then(|name| constants.get(name.as_str())).cloned();
         let ints = |name: &str| attribute(node, name).map(|attribute| attribute.ints.clone());
+        if let Some(kernel) = ints("kernel_shape")
+            && elements(&kernel).is_none_or(|elements| elements > LARGEST_KERNEL)
+        {
+            return Err(format!("node {} has a kernel of {kernel:?}, which no model has", called(node)));
+        }
+        if let Some(perm) = ints("perm").filter(|perm| !is_permutation(perm)) {
+            return Err(format!(
+                "node {} puts dimensions into the order {perm:?}, which is none",
+                called(node)
+            ));
+        }
+        // Engines make lists that are as long as these say.
+        for (name, most) in [("num_scan_inputs", node.input.len()), ("num_outputs", node.output.len())] {
+            let count = attribute(node, name).map_or(0, |attribute| attribute.i);
+            if usize::try_from(count).ok().is_none_or(|count| count > most) {
+                return Err(format!("node {} has {count} as its {name}, but there are {most}", called(node)));
+            }
+        }
         let sizes = match node.op_type.as_str() {
             "ConstantOfShape" => input(0),
             "Expand" | "Tile" | "OneHot" => input(1),
@@ -37,6 +63,13 @@ pub fn check(graph: &GraphProto) -> Result<(), String> {
             }),
             _ => None,
         };
+        let is_sized = matches!(node.op_type.as_str(), "ConstantOfShape" | "Expand" | "Tile" | "Range");
+        if inside && is_sized && sizes.is_none() {
+            return Err(format!(
+                "node {}, in a graph inside a node, has a size that is computed; there it must be a constant",
+                called(node)
+            ));
+        }
         if let Some(sizes) = sizes {
             let large = sizes.iter().map(|size| (*size).max(1)).collect::<Vec<_>>();
             if elements(&large).is_none_or(|elements| elements > LARGEST_BYTES / 4) {
@@ -46,9 +79,16 @@ pub fn check(graph: &GraphProto) -> Result<(), String> {
                 ));
             }
         }
-        graphs_of(node).try_for_each(check)?;
+        graphs_of(node).try_for_each(|graph| check_at(graph, true))?;
     }
     Ok(())
+}
+
+/// Whether each number from 0 is in it once. Engines rely on that.
+fn is_permutation(perm: &[i64]) -> bool {
+    let mut sorted = perm.to_vec();
+    sorted.sort_unstable();
+    sorted.iter().zip(0..).all(|(found, wanted)| *found == wanted)
 }
 
 fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {

@@ -1,0 +1,242 @@
+//! What a graph would take before any of it is computed. A file of a few bytes can ask for more memory than there is: a size that is
+//! computed, a row and a column that are added, a row of joins each twice as long as the one before.
+//!
+//! The shapes are worked out node by node, in an order in which they can run; the value of a node is computed only where it is known to
+//! be small. A graph inside a node (of a branch or a loop) is looked at by itself, with the constants of the file that it takes; of those
+//! that other nodes make it may take only small ones.
+
+use std::collections::HashSet;
+
+use tract_onnx::{
+    Onnx,
+    pb::{GraphProto, ModelProto, TensorProto},
+    prelude::*,
+    tract_core::model::order::eval_order_for_nodes,
+    tract_hir::{
+        infer::{Factoid, InferenceOp},
+        internal::DimLike,
+    },
+};
+
+use crate::tensor::dims;
+
+/// Most bytes of one tensor that crosses a graph, for one item.
+pub const LARGEST_BYTES: u64 = 4 << 30;
+/// Most bytes of all tensors that are the same for every item and are computed while a stage is prepared, beside eight times those that
+/// stand in the file.
+pub const LARGEST_MADE_BYTES: u64 = 1 << 30;
+/// Most bytes of constants that nodes make and that a graph inside a node takes.
+const LARGEST_TAKEN_BYTES: u64 = 64 << 10;
+/// A value above this is not computed here.
+const SMALL_BYTES: u64 = 1 << 20;
+
+/// Works out the shapes of a graph whose inputs have theirs, and refuses what would be too large.
+pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
+    let mut graph = graph.clone();
+    // By node: whether it gives the same for every item of these shapes.
+    let mut constant = vec![false; graph.nodes().len()];
+    // What may still be made of constants.
+    let mut left = LARGEST_MADE_BYTES;
+    // What no output needs is worked out by the engine too.
+    let nodes: Vec<usize> = (0..graph.nodes().len()).collect();
+    let inputs: Vec<usize> = graph.input_outlets()?.iter().map(|input| input.node).collect();
+    for at in eval_order_for_nodes(graph.nodes(), &inputs, &nodes, &[])? {
+        let node = graph.node(at);
+        if node.inputs.is_empty() && node.outputs.iter().all(|output| output.fact.value.is_concrete()) {
+            let given = all(node.outputs.iter().map(|output| &output.fact));
+            left = left.saturating_add(given.saturating_mul(8));
+            constant[at] = true;
+            continue;
+        }
+        let inputs = node.inputs.iter().map(|input| Ok((input.node, graph.outlet_fact(*input)?)));
+        let inputs = inputs.collect::<TractResult<TVec<_>>>()?;
+        let is_constant =
+            |(node, fact): &(usize, &InferenceFact)| constant[*node] || fact.value.is_concrete();
+        let same = !inputs.is_empty() && inputs.iter().all(is_constant);
+        let takes = all(inputs.iter().map(|(_, fact)| *fact));
+        let made = inputs.iter().filter(|(node, _)| constant[*node] && !graph.node(*node).inputs.is_empty());
+        let taken = all(made.map(|(_, fact)| *fact));
+        drop(inputs);
+        constant[at] = same;
+        recurrent_fits(&graph, at)?;
+        has_channels(&graph, at)?;
+        if matches!(&*node.op.name(), "If" | "Scan") && taken > LARGEST_TAKEN_BYTES {
+            return Err(TractError::msg(format!(
+                "node `{}` ({}) takes {taken} bytes of computed constants into a graph inside it, more than {LARGEST_TAKEN_BYTES}",
+                node.name,
+                node.op.name()
+            )));
+        }
+        // What does not go together is for the engine to tell, which says more of it.
+        let Ok(gives) = inferred(&mut graph, at, |op, inputs, outputs, observed| {
+            op.infer_facts(inputs, outputs, observed)
+        }) else {
+            continue;
+        };
+        let counted = counted(&graph, at);
+        let makes = all(gives.iter()).max(counted.unwrap_or(0));
+        let most = if same { left } else { LARGEST_BYTES };
+        if same {
+            left = left.saturating_sub(makes);
+        }
+        if let Some(large) = gives.iter().find(|fact| bytes(fact).max(counted.unwrap_or(0)) > most) {
+            let shape = large
+                .shape
+                .dims()
+                .map(|dim| dim.concretize().map_or_else(|| "?".to_owned(), |dim| dim.to_string()));
+            let shape = dims(&shape.collect::<Vec<_>>());
+            let (name, operator) = (&graph.node(at).name, graph.node(at).op.name());
+            let limit = match same {
+                true => format!("{LARGEST_MADE_BYTES} bytes in all may be computed from constants"),
+                false => format!("more than {LARGEST_BYTES} bytes"),
+            };
+            return Err(TractError::msg(format!(
+                "node `{name}` ({operator}) would make a tensor of [{shape}]: {limit}"
+            )));
+        }
+        for (slot, fact) in gives.into_iter().enumerate() {
+            set(&mut graph, OutletId::new(at, slot), &fact);
+        }
+        if same && takes <= SMALL_BYTES && makes <= SMALL_BYTES {
+            let made =
+                inferred(&mut graph, at, |op, inputs, outputs, observed| op.infer(inputs, outputs, observed));
+            for (slot, fact) in made.into_iter().flatten().enumerate() {
+                set(&mut graph, OutletId::new(at, slot), &fact);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same for the graphs inside nodes, of what is known of them: constants.
+pub(super) fn check_inside(onnx: &Onnx, model: &ModelProto, folder: Option<&str>) -> TractResult<()> {
+    fn look(onnx: &Onnx, model: &ModelProto, folder: Option<&str>, outer: &GraphProto) -> TractResult<()> {
+        let graphs = outer.node.iter().flat_map(|node| &node.attribute);
+        for graph in graphs.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)) {
+            let own: HashSet<&str> =
+                graph.initializer.iter().map(|constant| constant.name.as_str()).collect();
+            let taken: HashSet<&str> =
+                graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
+            let lent = outer.initializer.iter().filter(|constant| {
+                taken.contains(constant.name.as_str()) && !own.contains(constant.name.as_str())
+            });
+            let mut graph = graph.clone();
+            let lent: Vec<TensorProto> = lent.cloned().collect();
+            graph.initializer.extend(lent);
+            let alone = ModelProto {
+                ir_version: model.ir_version,
+                opset_import: model.opset_import.clone(),
+                graph: Some(graph.clone()),
+                ..ModelProto::default()
+            };
+            // The innermost first: shapes of a node with a graph are worked out by way of the graph.
+            look(onnx, model, folder, &graph)?;
+            // What cannot be read by itself is for the engine to tell.
+            if let Ok(parsed) = onnx.parse(&alone, folder) {
+                check(&parsed.model)?;
+            }
+        }
+        Ok(())
+    }
+    model.graph.as_ref().map_or(Ok(()), |graph| look(onnx, model, folder, graph))
+}
+
+type Facts = TVec<InferenceFact>;
+
+/// What a node says of its outputs.
+fn inferred(
+    graph: &mut InferenceModel,
+    at: usize,
+    infer: impl Fn(
+        &mut dyn InferenceOp,
+        TVec<&InferenceFact>,
+        TVec<&InferenceFact>,
+        TVec<&InferenceFact>,
+    ) -> TractResult<(Facts, Facts, Facts)>,
+) -> TractResult<Facts> {
+    let node = graph.node(at);
+    let (inputs, outputs) = graph.node_facts(at)?;
+    let observed = node.op.observe_outlets(graph, node)?;
+    let observed =
+        observed.into_iter().map(|outlet| graph.outlet_fact(outlet)).collect::<TractResult<TVec<_>>>()?;
+    let own = |facts: TVec<&InferenceFact>| -> Facts { facts.into_iter().cloned().collect() };
+    let (inputs, outputs, observed) = (own(inputs), own(outputs), own(observed));
+    let op = &mut *graph.node_mut(at).op;
+    let (_, gives, _) =
+        infer(op, inputs.iter().collect(), outputs.iter().collect(), observed.iter().collect())?;
+    Ok(gives)
+}
+
+fn set(graph: &mut InferenceModel, outlet: OutletId, fact: &InferenceFact) {
+    let Ok(known) = graph.outlet_fact(outlet) else { return };
+    if let Ok(both) = known.unify(fact) {
+        // It fails only where there is no such outlet.
+        let _ = graph.set_outlet_fact(outlet, both);
+    }
+}
+
+/// Refuses a recurrent layer whose weights are not as wide as its input: tract takes that on trust and would read beyond them.
+fn recurrent_fits(graph: &InferenceModel, at: usize) -> TractResult<()> {
+    let node = graph.node(at);
+    if !matches!(&*node.op.name(), "LSTM" | "GRU" | "RNN") {
+        return Ok(());
+    }
+    let width = |input: usize| {
+        let fact = graph.outlet_fact(*node.inputs.get(input)?).ok()?;
+        fact.shape.dims().nth(2)?.concretize()?.to_usize().ok()
+    };
+    match (width(0), width(1)) {
+        (Some(input), Some(weights)) if input != weights => Err(TractError::msg(format!(
+            "node `{}` ({}) takes an input of width {input}, but its weights are for {weights}",
+            node.name,
+            node.op.name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a layer over channels whose input has none: tract takes that on trust too.
+fn has_channels(graph: &InferenceModel, at: usize) -> TractResult<()> {
+    let node = graph.node(at);
+    let name = node.op.name().to_lowercase();
+    let is_over_channels =
+        ["conv", "pool", "batchnorm", "instancenorm", "lrn"].iter().any(|kind| name.contains(kind));
+    let rank =
+        node.inputs.first().and_then(|input| graph.outlet_fact(*input).ok()?.shape.rank().concretize());
+    match rank {
+        Some(rank) if is_over_channels && rank < 2 => Err(TractError::msg(format!(
+            "node `{}` ({}) takes a tensor of {rank} dimensions, which has no channels",
+            node.name,
+            node.op.name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// How large what counts from one number to another is, where these are known: its shape is not reliable where they are large.
+fn counted(graph: &InferenceModel, at: usize) -> Option<u64> {
+    let node = graph.node(at);
+    if node.op.name() != "Range" {
+        return None;
+    }
+    let number = |input: &OutletId| {
+        let value = graph.outlet_fact(*input).ok()?.value.concretize()?;
+        value.cast_to_scalar::<f64>().ok()
+    };
+    let numbers = node.inputs.iter().map(number).collect::<Option<TVec<f64>>>()?;
+    let [from, until, by] = numbers.as_slice() else { return None };
+    // A number that is none is 0 here, and one that is too large the largest.
+    Some((((until - from) / by).ceil().max(0.0) * 8.0) as u64)
+}
+
+/// All of these together.
+fn all<'a>(facts: impl Iterator<Item = &'a InferenceFact>) -> u64 {
+    facts.map(bytes).fold(0, u64::saturating_add)
+}
+
+/// How large a tensor is at least: dimensions that are not known count as 1.
+fn bytes(fact: &InferenceFact) -> u64 {
+    let size = fact.datum_type.concretize().map_or(4, |of| of.size_of() as u64);
+    let lens = fact.shape.dims().filter_map(|dim| dim.concretize()?.to_usize().ok());
+    lens.fold(size, |bytes, len| bytes.saturating_mul(len as u64))
+}
