@@ -177,7 +177,7 @@ async fn served(model: &Arc<OnnxModel>) -> Result<(Serving, ModelClient), Box<dy
 fn call(tokio: &Runtime, client: &ModelClient, item: &Item) -> Result<(), Box<dyn Error>> {
     let (tell, told) = tokio::sync::oneshot::channel();
     let done = Box::new(move |result| drop(tell.send(result)));
-    let call = Call { work: Work::Items(vec![item.clone()]), retries: 0, deadline: None, done };
+    let call = Call { work: Work::Items(vec![item.clone()]), retries: 0, deadline: None, done, wake: None };
     client.submit(call);
     match tokio.block_on(told)?.outcome {
         Outcome::Items(results) => results.into_iter().collect::<Result<Vec<_>, _>>().map(drop)?,

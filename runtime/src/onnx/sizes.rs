@@ -12,6 +12,9 @@ use super::{
 /// Most elements of a kernel: engines make a table of them.
 const LARGEST_KERNEL: u64 = 1 << 20;
 
+/// Most dimensions of a tensor that a node may name one of.
+const MOST_DIMENSIONS: u64 = 64;
+
 /// Refuses what would be too large by a size that stands in the file as a constant. A size that is computed is refused only in graphs inside
 /// nodes: those of the graph itself are worked out when a stage is prepared.
 pub fn check(graph: &GraphProto) -> Result<(), String> {
@@ -41,6 +44,16 @@ fn check_at(graph: &GraphProto, inside: bool) -> Result<(), String> {
         if let Some(perm) = ints("perm").filter(|perm| !is_permutation(perm)) {
             return Err(format!(
                 "node {} puts dimensions into the order {perm:?}, which is none",
+                called(node)
+            ));
+        }
+        // Engines count up from the first one to it.
+        let axis = attribute(node, "axis").map(|attribute| attribute.i);
+        if let Some(axis) =
+            axis.into_iter().chain(ints("axes").into_iter().flatten()).find(|axis| is_far(*axis))
+        {
+            return Err(format!(
+                "node {} names dimension {axis}, and there are at most {MOST_DIMENSIONS}",
                 called(node)
             ));
         }
@@ -82,6 +95,10 @@ fn check_at(graph: &GraphProto, inside: bool) -> Result<(), String> {
         graphs_of(node).try_for_each(|graph| check_at(graph, true))?;
     }
     Ok(())
+}
+
+fn is_far(axis: i64) -> bool {
+    axis.unsigned_abs() > MOST_DIMENSIONS
 }
 
 /// Whether each number from 0 is in it once. Engines rely on that.

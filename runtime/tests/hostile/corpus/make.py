@@ -112,6 +112,7 @@ save("bomb_in_a_branch", [n("If", "c", "y", then_branch=h.make_graph(
     else_branch=branch("else", "Mul"))], [nh.from_array(np.array(True), "c"), w("w", 4), sizes("s", big)], [X], [Y])
 save("halves", [n("Identity", "x", "a"), n("Split", "a", "y u", axis=1, num_outputs=2)], [], [X], [info("y", ["N", 2]), info("u", ["N", 2])], 18)
 save("bomb_window", [n("HannWindow", "k", "h"), n("ReduceMax", "h", "m", keepdims=0), n("Add", "x m", "y")], [c("k", 1 << 40, np.int64)], [X], [Y])
+save("far_dimension", [n("LayerNormalization", "x w", "y", axis=-(1 << 31))], [w("w", 4)], [X], [Y])
 # What is no graph.
 save("circle", [n("Add", "x b", "a"), n("Relu", "a", "b"), n("Relu", "b", "y")], [], [X], [Y])
 save("unknown_operator", [n("Frobnicate", "x", "y")], [], [X], [Y])
