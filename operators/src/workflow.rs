@@ -96,9 +96,9 @@ impl Workflow {
     /// [`Report::lineage`], on the page, or under `/api/lineage/…`. Nothing is written unless asked for.
     ///
     /// What is kept is bounded: the newest 64 MiB, unless [`lineage_mib`](Self::lineage_mib) says otherwise. What happened before is
-    /// forgotten, and a history says so. A record takes about 8 bytes for each operator that it passes, less where records come
-    /// as their source brought them, and more where it is made of others or judged: 64 MiB are some million records in a workflow
-    /// of five operators.
+    /// forgotten, and a history says so. A record takes nothing where a batch comes as its source brought it, up to 8 bytes for
+    /// each operator behind filters, and some 20 to 60 where it is made of others or judged: 64 MiB are some million records in a
+    /// workflow of five operators.
     ///
     /// ```
     /// # use eddyline::prelude::*;

@@ -39,8 +39,8 @@ pub enum Lineage {
     /// Nothing. It costs nothing either.
     #[default]
     Off,
-    /// Which records each was made of, where it went, what was said of it, which device worked on it, how it ended. About 8
-    /// bytes and a few nanoseconds per record and operator.
+    /// Which records each was made of, where it went, what was said of it, which device worked on it, how it ended. A
+    /// few bytes and nanoseconds per record and operator.
     Ids,
     /// The same with the value that each operator got, as JSON of at most 4,000 bytes; longer ones are cut. It costs the writing
     /// of each value at each operator: for finding out what went wrong, and not for every day.
