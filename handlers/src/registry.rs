@@ -24,7 +24,7 @@ use crate::{Handler, NoLoop};
 ///
 /// // (what was read, how sure)
 /// let handlers = Handlers::new().register("threshold", Threshold { least: 0.8 }, |p: Threshold| {
-///     Check::new().confidence(p.least, |r: &(&str, f64)| r.1).or_reject()
+///     Check::new().confidence(|r: &(&str, f64)| r.1, p.least).or_reject()
 /// });
 /// let strict = handlers.make("threshold", &serde_json::json!({ "least": 0.95 })).unwrap();
 /// let verdicts = testing::judge(strict, [("7", 0.99), ("1", 0.9)]);

@@ -41,7 +41,7 @@ impl<T: Data> Stream<T> {
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
     /// let handlers = Handlers::new().register("threshold", Threshold { least: 0.8 }, |p: Threshold| {
-    ///     Check::new().confidence(p.least, |r: &(String, f64)| r.1).or_reject()
+    ///     Check::new().confidence(|r: &(String, f64)| r.1, p.least).or_reject()
     /// });
     /// let flow = Workflow::new("readings");
     /// let readings = flow.source("readings", [("7".to_owned(), 0.2)]).slot("check", handlers).collect();
