@@ -7,7 +7,6 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::Duration,
-    vec,
 };
 
 use eddyline_runtime::{
@@ -32,39 +31,51 @@ use crate::{catch::Catching, model::Runner};
 /// How many times its limit what waits behind a late call may wait for a device, until that call has come back.
 const PATIENCE: u32 = 10;
 
-/// Rows that are with the dispatcher. More can come to those of a function until a device begins with it, which takes its own
-/// hold of them.
-type Rows<I> = Arc<Mutex<Arc<Vec<I>>>>;
-
 /// A call that is with the dispatcher.
-struct Pending<I> {
-    rows: Rows<I>,
-    tags: Vec<Tag>,
+struct Pending<I, O> {
+    rows: Rows<I, O>,
+    /// Who the rows are.
+    tags: Batch<()>,
     /// Per row: how many items it became. Empty for functions.
     items: Vec<usize>,
     since: Moment,
     sent: Option<Sent>,
-    /// Not to be given more: its function has panicked on this row and others.
-    alone: bool,
-    /// When the function was called; a launch may hold several calls, which run one after the other.
-    called: Arc<OnceLock<Moment>>,
 }
 
-impl<I> Pending<I> {
-    fn new(rows: Vec<I>, tags: Vec<Tag>, items: Vec<usize>) -> Self {
-        let rows = Arc::new(Mutex::new(Arc::new(rows)));
-        Self { rows, tags, items, since: Moment::ZERO, sent: None, alone: false, called: Arc::default() }
-    }
+/// The values of a call.
+enum Rows<I, O> {
+    Items(Vec<I>),
+    Function(Arc<FunctionCall<I, O>>),
+}
 
-    fn rows(&self) -> Arc<Vec<I>> {
-        Arc::clone(&self.rows.lock())
-    }
+/// What the operator and the device share of a function's call.
+struct FunctionCall<I, O> {
+    /// More can come until a device begins with it.
+    waiting: Mutex<Vec<I>>,
+    /// When the function was called, and with what; a launch may hold several calls, which run one after the other.
+    begun: OnceLock<(Moment, Vec<I>)>,
+    values: Mutex<Vec<O>>,
+    /// Not to be given more: the function has panicked on this row and others.
+    alone: bool,
+}
 
+impl<I, O> FunctionCall<I, O> {
+    fn run(&self, f: &mut (dyn FnMut(&[I]) -> Vec<O> + Send), now: Moment) {
+        let (_, rows) = {
+            // Whoever looks at the rows finds them here or there.
+            let mut waiting = self.waiting.lock();
+            self.begun.get_or_init(|| (now, std::mem::take(&mut *waiting)))
+        };
+        *self.values.lock() = f(rows);
+    }
+}
+
+impl<I, O> Pending<I, O> {
     /// When it was begun with, if it was. Nothing any more once a call of items has been answered.
     fn begun(&self) -> Option<Moment> {
-        match self.items.is_empty() {
-            true => self.called.get().copied(),
-            false => self.sent.as_ref().and_then(Sent::begun),
+        match &self.rows {
+            Rows::Items(_) => self.sent.as_ref().and_then(Sent::begun),
+            Rows::Function(call) => call.begun.get().map(|(at, _)| *at),
         }
     }
 
@@ -72,21 +83,31 @@ impl<I> Pending<I> {
     fn count(&self) -> usize {
         if self.items.is_empty() { self.tags.len() } else { self.items.iter().sum() }
     }
+
+    /// Looks at each row.
+    fn each_row(&self, mut look: impl FnMut(&I, &Tag)) {
+        let mut each = |rows: &[I]| {
+            rows.iter().enumerate().for_each(|(row, value)| look(value, &self.tags.tag(row)));
+        };
+        match &self.rows {
+            Rows::Items(rows) => each(rows),
+            Rows::Function(call) => {
+                let waiting = call.waiting.lock();
+                each(call.begun.get().map_or(&waiting, |(_, rows)| rows));
+            }
+        }
+    }
 }
 
 /// Where calls that come back are put down, from any thread.
-struct Returned<O> {
-    answers: Answers<O>,
+struct Returned {
+    answers: Arc<Mutex<Vec<Answer>>>,
     waker: Arc<Waker>,
 }
 
-type Answers<O> = Arc<Mutex<Vec<Answer<O>>>>;
-
-struct Answer<O> {
+struct Answer {
     number: u64,
     result: CallResult,
-    /// Of functions.
-    values: Option<Vec<O>>,
     at: Moment,
 }
 
@@ -96,10 +117,10 @@ pub(crate) struct ModelOp<I, O> {
     clock: Clock,
     limit: Option<Duration>,
     /// By number, so in the order in which they were handed over.
-    calls: BTreeMap<u64, Pending<I>>,
+    calls: BTreeMap<u64, Pending<I, O>>,
     /// Calls that were given up and have not come back, and when the last one was.
     late: (usize, Moment),
-    returned: Returned<O>,
+    returned: Returned,
     next: u64,
     rows: usize,
     items: usize,
@@ -121,38 +142,27 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         }
     }
 
-    fn submit(
-        &mut self,
-        mut pending: Pending<I>,
-        work: Work,
-        items: usize,
-        slot: Option<Arc<Mutex<Vec<O>>>>,
-    ) {
+    fn submit(&mut self, mut pending: Pending<I, O>, work: Work) {
         let Some(client) = &self.client else { return };
         let number = self.next;
         self.next += 1;
-        let retries = retries(&pending.tags);
         self.rows += pending.tags.len();
-        self.items += items;
-        let (answers, waker) = (Arc::clone(&self.returned.answers), Arc::clone(&self.returned.waker));
-        let clock = self.clock.clone();
+        self.items += pending.count();
+        let (answers, clock) = (Arc::clone(&self.returned.answers), self.clock.clone());
         pending.since = clock.now();
         let sent = client.submit(Call {
             work,
-            retries,
+            retries: retries(&pending.tags),
             deadline: None,
-            done: Box::new(move |result| {
-                let values = slot.map(|slot| std::mem::take(&mut *slot.lock()));
-                answers.lock().push(Answer { number, result, values, at: clock.now() });
-            }),
-            wake: Some(waker),
+            done: Box::new(move |result| answers.lock().push(Answer { number, result, at: clock.now() })),
+            wake: Some(Arc::clone(&self.returned.waker)),
         });
         pending.sent = Some(sent);
         self.calls.insert(number, pending);
     }
 
     /// Takes a call out: its records are about to end here or to go on.
-    fn take(&mut self, number: u64) -> Option<Pending<I>> {
+    fn take(&mut self, number: u64) -> Option<Pending<I, O>> {
         let pending = self.calls.remove(&number)?;
         self.rows -= pending.tags.len();
         self.items -= pending.count();
@@ -160,14 +170,14 @@ impl<I: Data, O: Data> ModelOp<I, O> {
     }
 
     /// Whether an answer came too late, though it was not given up yet.
-    fn took_too_long(&self, answer: &Answer<O>, pending: &Pending<I>) -> bool {
+    fn took_too_long(&self, answer: &Answer, pending: &Pending<I, O>) -> bool {
         let waited = Duration::from_micros(answer.result.waited_us);
         let begun = pending.begun().unwrap_or(pending.since + waited);
         self.limit.is_some_and(|limit| answer.at.saturating_sub(begun) > limit)
     }
 
     /// When a call is given up unless its answer is there by then.
-    fn due(&self, pending: &Pending<I>) -> Option<Moment> {
+    fn due(&self, pending: &Pending<I, O>) -> Option<Moment> {
         let limit = self.limit.filter(|_| !pending.sent.as_ref().is_none_or(Sent::is_answered))?;
         // A call is late after its limit, not at it.
         let after = |since: Moment, limit: Duration| since + limit + Duration::from_micros(1);
@@ -182,7 +192,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
     fn give_up_late(&mut self, out: &mut Catching<I, O>, cx: &mut Cx<'_>) -> bool {
         let Some(limit) = self.limit else { return false };
         let now = self.clock.now();
-        let is_late = |pending: &Pending<I>| self.due(pending).is_some_and(|due| due <= now);
+        let is_late = |pending: &Pending<I, O>| self.due(pending).is_some_and(|due| due <= now);
         let late: Vec<u64> =
             self.calls.iter().filter(|(_, p)| is_late(p)).map(|(number, _)| *number).collect();
         for number in &late {
@@ -198,7 +208,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
     }
 
     fn time_out(
-        pending: &Pending<I>,
+        pending: &Pending<I, O>,
         limit: Duration,
         begun: bool,
         out: &mut Catching<I, O>,
@@ -211,14 +221,12 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             }
         };
         cx.count_model(|model| model.late += pending.tags.len() as u64);
-        for (value, tag) in pending.rows().iter().zip(&pending.tags) {
-            out.fail(tag, FaultKind::TimeOut, &why, value, cx);
-        }
+        pending.each_row(|value, tag| out.fail(tag, FaultKind::TimeOut, &why, value, cx));
     }
 
     fn call_onnx(&mut self, batch: Batch<I>, most: usize, out: &mut Catching<I, O>, cx: &mut Cx<'_>) {
         let mut rows = Vec::new();
-        let mut tags = Vec::new();
+        let mut tags = Batch::default();
         let mut counts = Vec::new();
         let mut items: Vec<Item> = Vec::new();
         let mut ready = Vec::new();
@@ -240,7 +248,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             counts.push(made.len());
             items.extend(made.into_iter().map(|tensors| in_order(tensors, order)));
             rows.push(value);
-            tags.push(tag);
+            tags.push((), tag);
             if items.len() >= most {
                 ready.push(std::mem::take(&mut (rows, tags, counts, items)));
                 (rows, tags, counts, items) = Default::default();
@@ -250,68 +258,81 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             ready.push((rows, tags, counts, items));
         }
         for (rows, tags, counts, items) in ready {
-            let n = items.len();
-            cx.count_model(|model| model.items += n as u64);
-            let pending = Pending::new(rows, tags, counts);
-            self.submit(pending, Work::Items(items), n, None);
+            cx.count_model(|model| model.items += items.len() as u64);
+            let rows = Rows::Items(rows);
+            let pending = Pending { rows, tags, items: counts, since: Moment::ZERO, sent: None };
+            self.submit(pending, Work::Items(items));
         }
     }
 
-    fn call_function(&mut self, batch: Batch<I>, most: usize, cx: &mut Cx<'_>) {
+    fn call_function(&mut self, mut batch: Batch<I>, most: usize, cx: &mut Cx<'_>) {
         cx.count_model(|model| model.items += batch.len() as u64);
-        let (rows, tags) = batch.into_parts();
-        let (mut rows, mut tags) = (rows.into_iter(), tags.into_iter().collect::<Vec<Tag>>());
-        let taken = self.top_up(most, &mut rows, &tags);
-        let mut tags = tags.drain(taken..);
-        while rows.len() > 0 {
-            let some = rows.by_ref().take(most).collect();
-            self.run_function(some, tags.by_ref().take(most).collect(), false);
+        let room = self.room_of_last(most).min(batch.len());
+        // From the end, so that no row is moved twice.
+        let mut parts = Vec::with_capacity(batch.len() / most + 1);
+        while batch.len() > room {
+            parts.push(batch.split_off(room + (batch.len() - room - 1) / most * most));
+        }
+        if !batch.is_empty()
+            && let Some(rest) = self.top_up(batch)
+        {
+            parts.push(rest);
+        }
+        while let Some(part) = parts.pop() {
+            self.run_function(part, false);
         }
     }
 
-    /// Gives the first rows to the latest call, if that is not full and still waits, and says how many it took: a function is
-    /// called with as many as its batch holds, however they come.
-    fn top_up(&mut self, most: usize, rows: &mut vec::IntoIter<I>, tags: &[Tag]) -> usize {
-        let Some(mut last) = self.calls.last_entry() else { return 0 };
-        let pending = last.get_mut();
-        let count = most.saturating_sub(pending.tags.len()).min(rows.len());
-        let Some(sent) = pending.sent.as_ref().filter(|_| count > 0 && !pending.alone) else { return 0 };
-        let add = || {
-            // Nobody else holds them, since nobody has begun.
-            if let Some(own) = Arc::get_mut(&mut pending.rows.lock()) {
-                own.extend(rows.take(count));
+    /// How many more rows the latest call could take: a function is called with as many as its batch holds, however they come.
+    /// Not where a call may be late: all that is in it would end with it.
+    fn room_of_last(&self, most: usize) -> usize {
+        match self.calls.last_key_value().filter(|_| self.limit.is_none()) {
+            Some((_, Pending { rows: Rows::Function(call), tags, .. })) if !call.alone => {
+                most.saturating_sub(tags.len())
             }
+            _ => 0,
+        }
+    }
+
+    /// Gives these rows to the latest call, or gives them back where a device has begun with that.
+    fn top_up(&mut self, batch: Batch<I>) -> Option<Batch<I>> {
+        let Some(mut last) = self.calls.last_entry() else { return Some(batch) };
+        let Pending { rows: Rows::Function(call), tags, sent: Some(sent), .. } = last.get_mut() else {
+            return Some(batch);
         };
-        if !sent.top_up(count, retries(&tags[..count]), add) {
-            return 0;
+        let (count, retries) = (batch.len(), retries(&batch));
+        let (values, new_tags) = batch.into_parts();
+        let mut values = Some(values);
+        if !sent.top_up(count, retries, || call.waiting.lock().extend(values.take().unwrap_or_default())) {
+            return Some(Batch::from_parts(values.unwrap_or_default(), new_tags));
         }
         self.rows += count;
         self.items += count;
-        pending.tags.extend_from_slice(&tags[..count]);
-        count
+        tags.append(Batch::from_parts(vec![(); count], new_tags));
+        None
     }
 
-    fn run_function(&mut self, rows: Vec<I>, tags: Vec<Tag>, alone: bool) {
+    fn run_function(&mut self, batch: Batch<I>, alone: bool) {
         let Runner::Function(f) = &self.code else { return };
-        let (f, slot) = (Arc::clone(f), Arc::new(Mutex::new(Vec::new())));
-        let into = Arc::clone(&slot);
-        let pending = Pending { alone, ..Pending::new(rows, tags, Vec::new()) };
-        let (called, clock) = (Arc::clone(&pending.called), self.clock.clone());
-        let input = Arc::clone(&pending.rows);
-        let run = move || {
-            let _ = called.set(clock.now());
-            let rows = Arc::clone(&input.lock());
-            let values = (f.lock())(&rows);
-            *into.lock() = values;
-        };
-        let items = pending.tags.len();
-        let work = Work::Function { items, run: Box::new(run) };
-        self.submit(pending, work, items, Some(slot));
+        let (rows, tags) = batch.into_parts();
+        let items = rows.len();
+        let call = Arc::new(FunctionCall {
+            waiting: Mutex::new(rows),
+            begun: OnceLock::new(),
+            values: Mutex::default(),
+            alone,
+        });
+        let (f, clock, own) = (Arc::clone(f), self.clock.clone(), Arc::clone(&call));
+        let run = Box::new(move || own.run(&mut *f.lock(), clock.now()));
+        let (rows, tags) = (Rows::Function(call), Batch::from_parts(vec![(); items], tags));
+        let pending = Pending { rows, tags, items: Vec::new(), since: Moment::ZERO, sent: None };
+        self.submit(pending, Work::Function { items, run });
     }
 
     fn finish_onnx(
         &mut self,
-        pending: Pending<I>,
+        rows: &[I],
+        (tags, items): (Batch<()>, Vec<usize>),
         results: Vec<Result<Item, ItemError>>,
         made: &mut Batch<O>,
         out: &mut Catching<I, O>,
@@ -319,8 +340,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
     ) {
         let Runner::Onnx { after, output, .. } = &mut self.code else { return };
         let mut results = results.into_iter();
-        let rows = pending.rows();
-        for ((value, tag), count) in rows.iter().zip(pending.tags).zip(pending.items) {
+        for ((value, ((), tag)), count) in rows.iter().zip(tags.into_rows()).zip(items) {
             let mut tensors = Vec::with_capacity(count);
             let mut failure = None;
             for result in results.by_ref().take(count) {
@@ -354,19 +374,19 @@ impl<I: Data, O: Data> ModelOp<I, O> {
 
     fn finish_function(
         &mut self,
-        pending: Pending<I>,
+        call: &FunctionCall<I, O>,
+        tags: Batch<()>,
         result: Result<(), ItemError>,
-        values: Vec<O>,
         made: &mut Batch<O>,
         out: &mut Catching<I, O>,
         cx: &mut Cx<'_>,
     ) {
-        let rows = pending.rows();
+        let values = std::mem::take(&mut *call.values.lock());
+        let waiting = std::mem::take(&mut *call.waiting.lock());
+        let rows = call.begun.get().map_or(&waiting, |(_, rows)| rows);
         let why = match result {
             Ok(()) if values.len() == rows.len() => {
-                for (value, tag) in values.into_iter().zip(pending.tags) {
-                    made.push(value, tag);
-                }
+                made.append(Batch::from_parts(values, tags.into_parts().1));
                 return;
             }
             Ok(()) => ItemError::new(
@@ -379,23 +399,30 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             ),
             Err(error) => error,
         };
-        if why.kind == ItemErrorKind::Panic && rows.len() > 1 {
+        let several = rows.len() > 1;
+        let rows = rows.iter().zip(tags.into_rows());
+        if why.kind == ItemErrorKind::Panic && several {
             // Only the values on which it panics shall fail: try each alone.
-            for (value, tag) in rows.iter().zip(pending.tags) {
-                self.run_function(vec![value.clone()], vec![tag], true);
+            for (value, ((), tag)) in rows {
+                let mut one = Batch::default();
+                one.push(value.clone(), tag);
+                self.run_function(one, true);
             }
             return;
         }
-        for (value, tag) in rows.iter().zip(&pending.tags) {
+        for (value, ((), tag)) in rows {
             cx.count_model(|model| model.failed += 1);
-            out.fail(tag, fault_kind(&why), &why.message, value, cx);
+            out.fail(&tag, fault_kind(&why), &why.message, value, cx);
         }
     }
 }
 
 /// How many have been round a loop.
-fn retries(tags: &[Tag]) -> u32 {
-    tags.iter().filter(|tag| tag.rounds() > 0).count() as u32
+fn retries<T>(rows: &Batch<T>) -> u32 {
+    if rows.is_plain() {
+        return 0;
+    }
+    (0..rows.len()).filter(|row| rows.tag(*row).rounds() > 0).count() as u32
 }
 
 fn in_order(mut tensors: Vec<Tensor>, order: &[usize]) -> Item {
@@ -432,7 +459,8 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
     fn wake(&mut self, out: &mut Self::Out, cx: &mut Cx<'_>) -> bool {
         let answers = std::mem::take(&mut *self.returned.answers.lock());
         let mut busy = !answers.is_empty();
-        let mut made = Batch::default();
+        let rows = answers.iter().filter_map(|answer| self.calls.get(&answer.number));
+        let mut made = Batch::with_capacity(rows.map(|pending| pending.tags.len()).sum());
         for answer in answers {
             cx.count_model(|model| model.launches += u64::from(answer.result.launches));
             let Some(pending) = self.take(answer.number) else {
@@ -444,12 +472,16 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
                 Self::time_out(&pending, self.limit.unwrap_or_default(), true, out, cx);
                 continue;
             }
-            match answer.result.outcome {
-                Outcome::Items(results) => self.finish_onnx(pending, results, &mut made, out, cx),
-                Outcome::Function(result) => {
-                    let values = answer.values.unwrap_or_default();
-                    self.finish_function(pending, result, values, &mut made, out, cx);
+            let Pending { rows, tags, items, .. } = pending;
+            match (answer.result.outcome, rows) {
+                (Outcome::Items(results), Rows::Items(rows)) => {
+                    self.finish_onnx(&rows, (tags, items), results, &mut made, out, cx);
                 }
+                (Outcome::Function(result), Rows::Function(call)) => {
+                    self.finish_function(&call, tags, result, &mut made, out, cx);
+                }
+                // Items are answered with items, a function with a function.
+                (Outcome::Items(_), Rows::Function(_)) | (Outcome::Function(_), Rows::Items(_)) => {}
             }
         }
         busy |= self.give_up_late(out, cx);
@@ -478,8 +510,6 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
     }
 
     fn visit(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
-        for tag in self.calls.values().flat_map(|pending| &pending.tags) {
-            visit(tag.id, tag.trail.as_deref());
-        }
+        self.calls.values().for_each(|pending| pending.tags.visit_tags(visit));
     }
 }

@@ -5,19 +5,23 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     future::poll_fn,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::runtime;
 
 use crate::{
     clock::Moment,
+    guard,
     node::{AnyNode, Stepped},
     operator::NodeCore,
     shared::Shared,
@@ -82,7 +86,8 @@ impl NodeSlot {
 }
 
 pub(crate) struct TeamState {
-    team: Team,
+    /// Held by whoever steps it: the actor, or somebody in its place. Whose turn it is the team's waker says, so nobody waits here.
+    team: Arc<Mutex<Team>>,
     shared: Arc<Shared>,
     supervisor: ActorRef<Alone>,
 }
@@ -93,14 +98,14 @@ const TURNS: usize = 64;
 impl Actor for TeamActor {
     type Msg = Work;
     type State = TeamState;
-    type Arguments = (Team, Arc<Shared>, ActorRef<Alone>);
+    type Arguments = (Arc<Mutex<Team>>, Arc<Shared>, ActorRef<Alone>);
 
     async fn pre_start(
         &self,
         _myself: ActorRef<Work>,
         (team, shared, supervisor): Self::Arguments,
     ) -> Result<TeamState, ActorProcessingErr> {
-        team.begin();
+        team.lock().begin();
         Ok(TeamState { team, shared, supervisor })
     }
 
@@ -113,16 +118,23 @@ impl Actor for TeamActor {
         let TeamState { team, shared, supervisor } = state;
         let mut turns = 0;
         loop {
-            if shared.is_stopped() {
-                team.stop();
-                myself.stop(None);
-                return Ok(());
-            }
-            let turn = team.turn(shared);
-            for slot in team.take_slow() {
-                supervisor.cast(Alone(slot))?;
-            }
-            for (waker, at) in turn.timers {
+            let (goes_on, later, timers) = {
+                let mut team = team.lock();
+                if shared.is_stopped() {
+                    team.stop();
+                    myself.stop(None);
+                    return Ok(());
+                }
+                let turn = team.turn(shared);
+                for slot in team.take_slow() {
+                    supervisor.cast(Alone(slot))?;
+                }
+                if team.is_done() {
+                    myself.stop(None);
+                }
+                (!team.is_done() && (turn.more || team.rest()), turn.later, team.take_timers())
+            };
+            for (waker, at) in timers {
                 let shared = Arc::clone(shared);
                 shared.timers.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move {
@@ -131,19 +143,61 @@ impl Actor for TeamActor {
                     shared.timers.fetch_sub(1, Ordering::Relaxed);
                 });
             }
-            if team.is_done() {
-                myself.stop(None);
-                return Ok(());
-            }
-            if !turn.more && !team.rest() {
+            if !goes_on {
                 return Ok(());
             }
             turns += 1;
-            if turn.later || turns % TURNS == 0 {
+            if later || turns % TURNS == 0 {
                 // Whoever a step woke is next on this thread, and no other thread can take it from here.
                 step_back().await;
             }
         }
+    }
+}
+
+/// How somebody else steps a team in the place of its actor, which rests.
+pub(crate) struct Helper {
+    team: Weak<Mutex<Team>>,
+    shared: Weak<Shared>,
+    /// What an author's code finds where it asks for the async runtime.
+    runtime: runtime::Handle,
+}
+
+impl fmt::Debug for Helper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Helper").finish_non_exhaustive()
+    }
+}
+
+impl Helper {
+    /// Steps the team until it rests, or for about so long. Says `false` where it does not rest, and its actor is to go on.
+    ///
+    /// Only for whoever has claimed the team's work from its waker.
+    pub fn step(&self, most: Duration) -> bool {
+        let (Some(team), Some(shared)) = (self.team.upgrade(), self.shared.upgrade()) else { return false };
+        let Some(mut team) = team.try_lock() else { return false };
+        let _inside = self.runtime.enter();
+        let until = shared.clock.now() + most;
+        let rests = guard::call(|| {
+            while !shared.is_stopped() && !team.needs_its_actor() {
+                let turn = team.turn(&shared);
+                if turn.later || team.needs_its_actor() {
+                    break;
+                }
+                if !turn.more && !team.rest() {
+                    return true;
+                }
+                if shared.clock.now() > until {
+                    break;
+                }
+            }
+            false
+        });
+        rests.unwrap_or_else(|panicked| {
+            // Our own fault, never the author's: a step that dies takes its batch with it.
+            shared.fail(format!("a step: {}", panicked.0));
+            false
+        })
     }
 }
 
@@ -238,10 +292,16 @@ impl Crew {
     async fn add(&mut self, slots: Vec<NodeSlot>, supervisor: &ActorRef<Alone>) -> Result<(), SpawnErr> {
         let team = Team::new(slots.clone());
         let waker = Arc::clone(team.waker());
+        let team = Arc::new(Mutex::new(team));
+        let helper = Helper {
+            team: Arc::downgrade(&team),
+            shared: Arc::downgrade(&self.shared),
+            runtime: runtime::Handle::current(),
+        };
         let args = (team, Arc::clone(&self.shared), supervisor.clone());
         let (actor, _) = Actor::spawn_linked(None, TeamActor, args, supervisor.get_cell()).await?;
         self.teams.insert(actor.get_id(), slots);
-        waker.attach(actor);
+        waker.attach(actor, helper);
         Ok(())
     }
 
@@ -275,8 +335,6 @@ impl Crew {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         batch::Batch,

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::{clock::Clock, schedule::Schedule, waker::Waker};
+use crate::{clock::Clock, leisure::Leisure, schedule::Schedule, waker::Waker};
 
 /// Something that could not be read: a row that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +104,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const SMALL: usize = 64;
 /// A chunk that took longer than this was too large.
 const QUICK: Duration = Duration::from_micros(20);
+/// Of the time that its iterator takes, a source's thread may spend one part in so many on stepping its team itself.
+const STEPS: u32 = 4;
 
 impl<T> State<T> {
     fn put(&mut self, some: Fed<T>) {
@@ -169,7 +171,7 @@ impl<T: Send + 'static> Feed<T> {
         let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || {
             let mut some = Fed::default();
             if let Err(panicked) = crate::guard::call(|| other.pump(make(), &clock, &mut some)) {
-                other.put(some);
+                other.put_and_wake(some);
                 other.fail(format!("the source panicked: {}", panicked.0));
             }
             other.end();
@@ -184,7 +186,7 @@ impl<T: Send + 'static> Feed<T> {
     fn fail(&self, reason: String) {
         let mut one = Fed::default();
         one.push(Err(Unreadable { place: String::new(), reason, raw: None }));
-        self.put(one);
+        self.put_and_wake(one);
     }
 
     /// Hands over what the iterator gives: one record at a time while it is slow or the actor has nothing else to do, since what
@@ -192,7 +194,7 @@ impl<T: Send + 'static> Feed<T> {
     ///
     /// What it gave before it panicked is left in `some`.
     fn pump(&self, mut records: impl Iterator<Item = Read<T>>, clock: &Clock, some: &mut Fed<T>) {
-        let mut chunk = 1;
+        let (mut chunk, mut leisure) = (1, Leisure::new(STEPS, QUICK));
         let most = (CHUNK_BYTES / size_of::<T>().max(1)).clamp(1, CHUNK);
         loop {
             let begun = clock.now();
@@ -202,18 +204,35 @@ impl<T: Send + 'static> Feed<T> {
                 let Some(read) = records.next() else { break };
                 some.push(read);
             }
-            let quick = clock.now() - begun < QUICK;
+            let read = clock.now();
+            let quick = read - begun < QUICK;
+            leisure.worked(read - begun);
             if some.len() == 0 {
                 return;
             }
-            let Some(waiting) = self.put(std::mem::take(some)) else { return };
+            let Some((waiting, wake)) = self.put(std::mem::take(some)) else { return };
+            match leisure.left() {
+                Some(left) if wake => {
+                    self.waker.wake_or_step(left);
+                    leisure.stepped(clock.now() - read);
+                }
+                None if wake => self.waker.wake(),
+                _ => {}
+            }
             // As many as wait already: none of these is in a hurry.
             chunk = if quick { waiting.min(chunk * 2).clamp(1, most) } else { 1 };
         }
     }
 
-    /// Hands records over; waits for room. Says how many wait now, and nothing where no more are wanted.
-    fn put(&self, some: Fed<T>) -> Option<usize> {
+    fn put_and_wake(&self, some: Fed<T>) {
+        if let Some((_, true)) = self.put(some) {
+            self.waker.wake();
+        }
+    }
+
+    /// Hands records over; waits for room. Says how many wait now and whether the actor is to be woken, and nothing where no more
+    /// are wanted.
+    fn put(&self, some: Fed<T>) -> Option<(usize, bool)> {
         let mut state = self.state.lock();
         while state.len >= CAPACITY && !state.closed {
             state.wanted = true;
@@ -222,7 +241,7 @@ impl<T: Send + 'static> Feed<T> {
         self.file(state, some)
     }
 
-    fn file(&self, mut state: parking_lot::MutexGuard<'_, State<T>>, some: Fed<T>) -> Option<usize> {
+    fn file(&self, mut state: parking_lot::MutexGuard<'_, State<T>>, some: Fed<T>) -> Option<(usize, bool)> {
         if state.closed {
             return None;
         }
@@ -232,10 +251,8 @@ impl<T: Send + 'static> Feed<T> {
         drop(state);
         if self.patient {
             self.filled.notify_one();
-        } else if was_empty {
-            self.waker.wake();
         }
-        Some(waiting)
+        Some((waiting, was_empty && !self.patient))
     }
 
     /// A feed for a task that awaits its records.
@@ -252,7 +269,11 @@ impl<T: Send + 'static> Feed<T> {
                 if state.closed || state.len < CAPACITY {
                     let mut one = Fed::default();
                     one.push(read);
-                    return self.file(state, one).is_some();
+                    let filed = self.file(state, one);
+                    if let Some((_, true)) = filed {
+                        self.waker.wake();
+                    }
+                    return filed.is_some();
                 }
             }
             room.await;

@@ -12,7 +12,7 @@
 //! | how records end | [`fate`], [`fault`], [`guard`] |
 //! | what people are asked | [`people`] |
 //! | a whole run | [`run()`](run::run), [`schedule`] (who steps when) |
-//! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, stage actors, reservations) |
+//! | models | [`tensor`], [`engine`] (on a device), [`serve`] (dispatcher, devices' threads, reservations) |
 //! | who looks at it | [`observer`], [`view`] |
 //! | time | [`clock`] |
 //!
@@ -39,6 +39,7 @@ pub mod image;
 pub mod in_place;
 #[cfg(test)]
 mod interleavings;
+mod leisure;
 pub mod linear;
 pub mod loops;
 mod node;

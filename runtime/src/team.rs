@@ -27,6 +27,8 @@ pub(crate) struct Team {
     waker: Arc<Waker>,
     /// In the order in which records pass them.
     members: Vec<Member>,
+    /// Members that are to be woken at a time.
+    timers: Vec<(Arc<Waker>, Moment)>,
 }
 
 struct Member {
@@ -43,8 +45,6 @@ pub(crate) struct Turn {
     pub more: bool,
     /// A step was long: others first.
     pub later: bool,
-    /// Members that are to be woken at a time.
-    pub timers: Vec<(Arc<Waker>, Moment)>,
     /// When the last step was over.
     now: Moment,
 }
@@ -53,7 +53,7 @@ impl Team {
     /// A team of these nodes.
     pub fn new(slots: Vec<NodeSlot>) -> Self {
         let members = slots.into_iter().map(|slot| Member { slot, timer: None, slow: 0 });
-        Self { waker: Waker::new(), members: members.collect() }
+        Self { waker: Waker::new(), members: members.collect(), timers: Vec::new() }
     }
 
     /// What wakes its actor.
@@ -73,8 +73,9 @@ impl Team {
 
     /// Steps each member once that has been woken.
     pub fn turn(&mut self, shared: &Shared) -> Turn {
-        let mut turn = Turn { more: false, later: false, timers: Vec::new(), now: shared.clock.now() };
-        self.members.retain_mut(|member| !member.step(shared, &mut turn));
+        let mut turn = Turn { more: false, later: false, now: shared.clock.now() };
+        let Self { members, timers, .. } = self;
+        members.retain_mut(|member| !member.step(shared, &mut turn, timers));
         turn.more = self.members.iter().any(|member| member.slot.core.waker.is_pending());
         turn
     }
@@ -85,6 +86,18 @@ impl Team {
         self.waker.taken();
         let woken = self.members.iter().any(|member| member.slot.core.waker.is_pending());
         woken && self.waker.claim()
+    }
+
+    /// Takes out who is to be woken at a time.
+    pub fn take_timers(&mut self) -> Vec<(Arc<Waker>, Moment)> {
+        std::mem::take(&mut self.timers)
+    }
+
+    /// Whether there is something to be done beside turns: it is done, a timer is to be set, or a member is too slow for it.
+    pub fn needs_its_actor(&self) -> bool {
+        self.is_done()
+            || !self.timers.is_empty()
+            || (self.members.len() > 1 && self.members.iter().any(|member| member.slow >= TOO_MANY))
     }
 
     /// Takes out the members that are too slow for the others to wait for them.
@@ -103,7 +116,7 @@ impl Team {
 
 impl Member {
     /// Steps if it has been woken. Says whether it is done.
-    fn step(&mut self, shared: &Shared, turn: &mut Turn) -> bool {
+    fn step(&mut self, shared: &Shared, turn: &mut Turn, timers: &mut Vec<(Arc<Waker>, Moment)>) -> bool {
         let waker = &self.slot.core.waker;
         if !waker.is_pending() {
             return false;
@@ -126,7 +139,7 @@ impl Member {
                 let now = shared.clock.now();
                 if self.timer.is_none_or(|set| set <= now || at < set) {
                     self.timer = Some(at);
-                    turn.timers.push((Arc::clone(waker), at));
+                    timers.push((Arc::clone(waker), at));
                 }
             }
             Next::Done => {

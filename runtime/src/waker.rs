@@ -1,11 +1,15 @@
 //! How an actor learns that there is something to do.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use parking_lot::RwLock;
 use ractor::ActorRef;
 use tokio::sync::Notify;
 
+use crate::actor::Helper;
 use crate::sync::AtomicBool;
 #[cfg(test)]
 use crate::sync::Mailbox;
@@ -25,7 +29,8 @@ pub struct Waker {
 /// Who is told.
 #[derive(Debug)]
 enum Target {
-    Actor(ActorRef<Work>),
+    /// An actor, and how others can step in its place.
+    Actor(ActorRef<Work>, Arc<Helper>),
     /// Whoever steps this one beside others.
     Team(Arc<Waker>),
     Task(Arc<Notify>),
@@ -41,12 +46,41 @@ impl Waker {
 
     /// Makes the actor look for work.
     pub fn wake(&self) {
-        if self.pending.swap(true, Ordering::AcqRel) {
+        if self.claim() {
+            self.tell();
+        }
+    }
+
+    /// Makes the actor look for work, or looks in its place, on this thread and at once, for about so long at most. For whoever
+    /// has the time: to wake another thread takes longer than most steps.
+    pub(crate) fn wake_or_step(&self, most: Duration) {
+        if !self.claim() {
             return;
         }
+        // Nothing is locked during a step: it may wake others.
+        let team = match &*self.target.read() {
+            Some(Target::Team(team)) => Some(Arc::clone(team)),
+            _ => None,
+        };
+        match team {
+            None => self.tell(),
+            Some(team) if team.claim() => {
+                let helper = match &*team.target.read() {
+                    Some(Target::Actor(_, helper)) => Some(Arc::clone(helper)),
+                    _ => None,
+                };
+                if !helper.is_some_and(|helper| helper.step(most)) {
+                    team.tell();
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn tell(&self) {
         let target = self.target.read();
         match &*target {
-            Some(Target::Actor(actor)) => {
+            Some(Target::Actor(actor, _)) => {
                 // An actor that has ended needs no waking; one that takes its place looks for work first of all.
                 let _ = actor.cast(Work);
             }
@@ -62,8 +96,8 @@ impl Waker {
         }
     }
 
-    pub(crate) fn attach(&self, actor: ActorRef<Work>) {
-        self.attach_to(Target::Actor(actor));
+    pub(crate) fn attach(&self, actor: ActorRef<Work>, helper: Helper) {
+        self.attach_to(Target::Actor(actor, Arc::new(helper)));
     }
 
     pub(crate) fn attach_team(&self, team: Arc<Waker>) {
@@ -89,7 +123,7 @@ impl Waker {
     #[cfg(test)]
     pub(crate) fn kill(&self) {
         match &*self.target.read() {
-            Some(Target::Actor(actor)) => actor.kill(),
+            Some(Target::Actor(actor, _)) => actor.kill(),
             Some(Target::Team(team)) => team.kill(),
             _ => {}
         }

@@ -166,7 +166,7 @@ impl Actor {
             self.mailbox.take();
             loop {
                 let turn = self.team.turn(shared);
-                assert!(turn.timers.is_empty(), "no operator here has a timer");
+                assert!(self.team.take_timers().is_empty(), "no operator here has a timer");
                 if self.team.is_done() {
                     return;
                 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::hub::Hub;
 use crate::{
@@ -31,7 +32,7 @@ pub struct Call {
     pub deadline: Option<Moment>,
     /// Called once, from another thread or task; must not block.
     pub done: Box<dyn FnOnce(CallResult) + Send>,
-    /// Who is to look at the result once `done` has been called: together with others, and up to half a millisecond later, as
+    /// Who is to look at the result once `done` has been called: together with others, and up to a millisecond later, as
     /// long as there is more for the device to do.
     pub wake: Option<Arc<Waker>>,
 }
@@ -210,7 +211,8 @@ pub(super) struct CallState {
 }
 
 struct Progress {
-    results: Vec<Option<Result<Item, ItemError>>>,
+    /// A function has one.
+    results: SmallVec<[Option<Result<Item, ItemError>>; 1]>,
     is_function: bool,
     device: Arc<str>,
     launches: u32,

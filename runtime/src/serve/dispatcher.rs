@@ -25,6 +25,8 @@ use std::{
     time::Duration,
 };
 
+use smallvec::SmallVec;
+
 use super::{
     call::{Part, Ticket, note_begin, note_run},
     placement::PlacedModel,
@@ -48,7 +50,7 @@ pub(crate) const LINGER: Duration = Duration::from_millis(2);
 /// What an item is taken to last before one was seen.
 const FIRST_GUESS: Duration = Duration::from_millis(1);
 /// A caller should keep so much work with a model beyond what its devices are at, so that it need not be told of each launch.
-const SUPPLY: Duration = Duration::from_millis(1);
+const SUPPLY: Duration = Duration::from_millis(2);
 /// Most batches for one device that a caller is told to keep with a model.
 const MOST_BATCHES: u32 = 64;
 
@@ -72,17 +74,17 @@ pub(crate) struct Effects {
     /// Parts and launches that nobody wants any more: to be dropped.
     pub dropped: (Vec<Part>, Vec<Launch>),
     /// Devices for which there is something ready.
-    pub ready: Vec<usize>,
+    pub ready: SmallVec<[usize; 2]>,
     /// Ask again at this moment, by [`Dispatcher::tick`].
     pub tick_at: Option<Moment>,
 }
 
-/// What a device is to do next.
-pub(crate) struct Taken {
-    pub order: Order,
-    /// When it is expected to end.
+/// What is ready for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// When the first of it is expected to end.
     pub until: Moment,
-    /// Whether more is ready behind it.
+    /// Whether more is ready behind that.
     pub more: bool,
 }
 
@@ -147,7 +149,7 @@ struct Running {
 struct Route {
     model: usize,
     pipeline: usize,
-    hops: Vec<Hop>,
+    hops: SmallVec<[Hop; 2]>,
 }
 
 /// One stop of a launch on its way through the stages.
@@ -159,7 +161,7 @@ struct Hop {
 
 /// A way through a pipeline: the place chosen in each stage with the expected time, and when the last one ends.
 struct Way {
-    places: Vec<(usize, Moment, Duration)>,
+    places: SmallVec<[(usize, Moment, Duration); 2]>,
     finish: Moment,
 }
 
@@ -236,7 +238,7 @@ impl PipelineState {
         may: impl Fn(usize, &mut Device, Duration) -> bool,
     ) -> Option<Way> {
         let mut ready = now;
-        let mut places = Vec::with_capacity(self.stages.len());
+        let mut places = SmallVec::with_capacity(self.stages.len());
         for (at, stage) in self.stages.iter().enumerate() {
             let mut best: Option<(Moment, usize, Duration)> = None;
             for (index, place) in stage.places.iter().enumerate() {
@@ -353,18 +355,23 @@ impl Dispatcher {
         self.pump(now);
     }
 
+    /// What a device would begin with.
+    pub fn next(&self, device: usize) -> Option<Next> {
+        let Device { ready, timeline, .. } = &self.devices[device];
+        let Launch { route, hop, .. } = ready.front()?;
+        let until = timeline.until(route.hops[*hop].reservation)?;
+        Some(Next { until, more: ready.len() > 1 })
+    }
+
     /// A device is free and begins with what is ready for it.
-    pub fn take(&mut self, now: Moment, device: usize) -> Option<Taken> {
+    pub fn take(&mut self, now: Moment, device: usize) -> Option<Order> {
         let Launch { route, hop, tickets, work } = self.devices[device].ready.pop_front()?;
         note_begin(&tickets, now);
-        let until = self.began(&route, hop, now);
-        let here = &route.hops[hop];
+        self.began(&route, hop, now);
         let stages = &self.models[route.model].pipelines[route.pipeline].stages;
-        let session = stages[hop].places[here.place].session;
-        let on = &mut self.devices[device];
-        on.running = Some(Running { route, hop, tickets, from: now });
-        let order = Order { session, work, from: now };
-        Some(Taken { order, until: until.unwrap_or(now), more: !on.ready.is_empty() })
+        let session = stages[hop].places[route.hops[hop].place].session;
+        self.devices[device].running = Some(Running { route, hop, tickets, from: now });
+        Some(Order { session, work, from: now })
     }
 
     /// A device has run what it took.
@@ -402,13 +409,7 @@ impl Dispatcher {
     }
 
     /// A launch has left a device: its reservations are corrected, what failed or is finished is answered, the rest goes on.
-    fn end(
-        &mut self,
-        running: Running,
-        device: usize,
-        until: Moment,
-        results: Vec<Result<Item, ItemError>>,
-    ) {
+    fn end(&mut self, running: Running, device: usize, until: Moment, results: Vec<Result<Item, ItemError>>) {
         let Running { route, hop, tickets, from } = running;
         note_run(&tickets, &self.devices[device].name, hop == 0, from, until);
         let batch = tickets.iter().map(|ticket| ticket.items).sum();
@@ -440,7 +441,12 @@ impl Dispatcher {
         self.correct(&route, hop, until, batch, &going);
         if self.stopped || going.is_empty() {
             // Dropped without an answer they end as stopped.
-            return self.effects.dropped.1.push(Launch { route, hop, tickets: going, work: Work::Items(items) });
+            return self.effects.dropped.1.push(Launch {
+                route,
+                hop,
+                tickets: going,
+                work: Work::Items(items),
+            });
         }
         self.make_ready(Launch { route, hop: hop + 1, tickets: going, work: Work::Items(items) });
     }
@@ -465,16 +471,14 @@ impl Dispatcher {
         }
     }
 
-    /// A launch starts: says when it will end, and corrects what comes behind it.
-    fn began(&mut self, route: &Route, hop: usize, at: Moment) -> Option<Moment> {
-        let here = route.hops.get(hop)?;
-        let end = self.devices[here.device].timeline.started(here.reservation, at);
-        let mut until = end;
+    /// A launch starts, which corrects what comes behind it.
+    fn began(&mut self, route: &Route, hop: usize, at: Moment) {
+        let Some(here) = route.hops.get(hop) else { return };
+        let mut until = self.devices[here.device].timeline.started(here.reservation, at);
         for later in route.hops.iter().skip(hop + 1) {
-            let Some(ready) = until else { break };
+            let Some(ready) = until else { return };
             until = self.devices[later.device].timeline.ready(later.reservation, ready, at);
         }
-        end
     }
 
     fn make_ready(&mut self, launch: Launch) {
@@ -511,7 +515,7 @@ impl Dispatcher {
         if self.stopped {
             return;
         }
-        let mut waiting: Vec<(Duration, usize)> = Vec::new();
+        let mut waiting: SmallVec<[(Duration, usize); 4]> = SmallVec::new();
         loop {
             waiting.clear();
             for at in 0..self.models.len() {
@@ -559,7 +563,7 @@ impl Dispatcher {
         let (tickets, work) = of.queue.take(parts);
         let batch = tickets.iter().map(|ticket| ticket.items).sum();
         let retries = tickets.iter().map(|ticket| ticket.retries).sum();
-        let mut hops = Vec::with_capacity(way.places.len());
+        let mut hops = SmallVec::with_capacity(way.places.len());
         for (stage, (place, ready, len)) in way.places.into_iter().enumerate() {
             let device = of.pipelines[pipeline].stages[stage].places[place].device;
             let purpose = Purpose { model: of.name.clone(), stage: stage as u32, batch, retries };

@@ -1,9 +1,10 @@
 //! The hub: the dispatcher behind a lock. Whoever has something to say to it does at once what follows from that, so that no
 //! actor and no thread of its own is between a caller and a device.
 //!
-//! A device's thread reports a launch and takes the next one in one go. Who waits for an answer is told at once where the device
-//! has nothing more to do, and otherwise together with others after [`TELL_WITHIN`]: to wake a thread costs as much as a
-//! small model's launch.
+//! A device's thread reports a launch and takes the next one. Who waits for an answer is told at once where the device has
+//! nothing more to do, and otherwise together with others after [`TELL_WITHIN`]: to wake a thread costs as much as a
+//! small model's launch. Better still, the device's thread steps whom it would wake, as far as its device is not held up by that:
+//! where it has nothing to do, or is a processor of this machine, on which the step would run anyway (`leisure.rs`).
 
 use std::{
     sync::{
@@ -15,21 +16,26 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use ractor::ActorRef;
+use smallvec::SmallVec;
 
 use super::{
-    dispatcher::{Dispatcher, Effects, Taken},
+    dispatcher::{Dispatcher, Effects, Next},
     keeper::Message,
 };
 use crate::{
     clock::{Clock, Moment},
     engine::thread::{Desk, Order, Ran},
+    leisure::Leisure,
     waker::Waker,
 };
 
 /// How long an answer may lie before somebody is told of it, while the device goes on with what is ready.
-const TELL_WITHIN: Duration = Duration::from_micros(500);
+const TELL_WITHIN: Duration = Duration::from_millis(1);
 /// How often somebody looks whether an answer lies longer, since a launch takes longer than expected.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
+/// Of the time that its launches take, a device's thread may spend one part in so many on steps, and at most so long at once.
+const STEPS: u32 = 8;
+const LONG_STEP: Duration = Duration::from_micros(500);
 
 /// Where callers, devices and the keeper meet.
 pub(crate) struct Hub {
@@ -148,18 +154,17 @@ impl Hub {
         answers.into_iter().filter_map(|(ticket, result)| ticket.answer(result))
     }
 
-    /// Wakes everybody who has not been told of an answer.
-    fn tell(&self) {
-        let wakers = std::mem::take(&mut self.untold.lock().wakers);
-        wakers.iter().for_each(|waker| waker.wake());
+    /// Who has not been told of an answer, and is to be told now.
+    fn take_untold(&self) -> Vec<Arc<Waker>> {
+        std::mem::take(&mut self.untold.lock().wakers)
     }
 
     /// Somebody is to be told, now or with others. Says since when the first of them waits.
-    fn note_untold(&self, wakers: impl Iterator<Item = Arc<Waker>>) -> Option<Moment> {
+    fn note_untold(&self, wakers: impl IntoIterator<Item = Arc<Waker>>, now: Moment) -> Option<Moment> {
         let mut untold = self.untold.lock();
         for waker in wakers {
             if untold.wakers.is_empty() {
-                untold.since = self.clock.now();
+                untold.since = now;
             }
             if !untold.wakers.iter().any(|other| Arc::ptr_eq(other, &waker)) {
                 untold.wakers.push(waker);
@@ -175,7 +180,7 @@ impl Hub {
             // Somebody may have come in between and relied on this.
             return !self.untold.lock().wakers.is_empty() && !self.watched.swap(true, Ordering::SeqCst);
         }
-        self.tell();
+        self.take_untold().iter().for_each(|waker| waker.wake());
         true
     }
 
@@ -190,13 +195,19 @@ impl Hub {
 
 /// A device's place at the hub.
 pub(crate) struct Seat {
-    pub hub: Arc<Hub>,
-    pub device: usize,
+    hub: Arc<Hub>,
+    device: usize,
+    /// Whether it is a processor of this machine.
+    is_processor: bool,
+    leisure: Leisure,
 }
 
 impl Desk for Seat {
     fn next(&mut self, ended: Option<Ran>) -> Option<Order> {
-        let order = self.report_and_wait(ended);
+        if let Some(ran) = ended {
+            self.report(ran);
+        }
+        let order = self.wait();
         #[cfg(test)]
         assert!(!self.hub.deadly.swap(false, Ordering::SeqCst), "on purpose");
         order
@@ -204,33 +215,50 @@ impl Desk for Seat {
 }
 
 impl Seat {
-    fn report_and_wait(&mut self, ended: Option<Ran>) -> Option<Order> {
-        let Self { hub, device } = self;
-        if let Some(ran) = ended {
-            let (taken, effects) = hub.change(|dispatcher, now| {
-                dispatcher.ended(now, *device, ran);
-                dispatcher.take(now, *device)
-            });
-            if let Some(since) = hub.note_untold(hub.settle(effects)) {
-                let may_lie = |taken: &Taken| taken.more && taken.until <= since + TELL_WITHIN;
-                if !(taken.as_ref().is_some_and(may_lie) && hub.is_watched()) {
-                    hub.tell();
+    pub fn new(hub: Arc<Hub>, device: usize, is_processor: bool) -> Self {
+        Self { hub, device, is_processor, leisure: Leisure::new(STEPS, LONG_STEP) }
+    }
+
+    /// A launch has ended: gives its answers, and sees that who waits for them is told.
+    fn report(&mut self, ran: Ran) {
+        let Self { hub, device, is_processor, leisure } = self;
+        leisure.worked(ran.until.saturating_sub(ran.from));
+        let ((next, now), effects) = hub.change(|dispatcher, now| {
+            dispatcher.ended(now, *device, ran);
+            (dispatcher.next(*device), now)
+        });
+        let wakers: SmallVec<[_; 2]> = hub.settle(effects).collect();
+        let Some(since) = hub.note_untold(wakers, now) else { return };
+        let may_lie = |next: Next| next.more && next.until <= since + TELL_WITHIN;
+        if next.is_some_and(may_lie) && hub.is_watched() {
+            return;
+        }
+        let may_step = *is_processor || next.is_none();
+        for waker in hub.take_untold() {
+            match leisure.left().filter(|_| may_step) {
+                Some(left) => {
+                    let from = hub.now();
+                    waker.wake_or_step(left);
+                    leisure.stepped(hub.now().saturating_sub(from));
                 }
-            }
-            if let Some(Taken { order, .. }) = taken {
-                return Some(order);
+                None => waker.wake(),
             }
         }
+    }
+
+    /// Waits for the next launch; none where all is over.
+    fn wait(&mut self) -> Option<Order> {
+        let Self { hub, device, .. } = self;
         let mut state = hub.state.lock();
         loop {
             if state.dispatcher.is_stopped() {
                 return None;
             }
-            let (taken, effects) =
-                hub.change_locked(&mut state, hub.clock.now(), |dispatcher, now| dispatcher.take(now, *device));
-            debug_assert!(effects.answers.is_empty(), "who takes a launch answers nobody");
-            if let Some(Taken { order, .. }) = taken {
-                return Some(order);
+            // Who takes a launch answers nobody and wakes nobody.
+            let (order, _) = hub
+                .change_locked(&mut state, hub.clock.now(), |dispatcher, now| dispatcher.take(now, *device));
+            if order.is_some() {
+                return order;
             }
             hub.benches[*device].wait(&mut state);
         }

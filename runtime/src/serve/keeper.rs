@@ -8,6 +8,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use eddyline_planner::EngineKind;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
@@ -65,7 +66,7 @@ pub(crate) fn start(
     placed: &PlacedDevice,
     clock: &Clock,
 ) -> Result<(JoinHandle<()>, tokio::sync::oneshot::Receiver<Prepared>), ServeError> {
-    let seat = Seat { hub: Arc::clone(hub), device };
+    let seat = Seat::new(Arc::clone(hub), device, placed.engine == EngineKind::Cpu);
     let other = Arc::downgrade(hub);
     let died = move |why| {
         if let Some(hub) = other.upgrade() {

@@ -24,6 +24,8 @@ mod races;
 #[cfg(test)]
 mod tests;
 mod timeline;
+#[cfg(test)]
+mod virtual_time;
 
 use std::sync::Arc;
 

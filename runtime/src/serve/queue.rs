@@ -3,10 +3,7 @@
 use std::collections::VecDeque;
 
 use super::call::{Part, PartWork, Ticket};
-use crate::{
-    clock::Moment,
-    engine::thread::Work,
-};
+use crate::{clock::Moment, engine::thread::Work};
 
 /// First in, first out. Its length is what the callers have in flight.
 #[derive(Default)]
@@ -94,7 +91,8 @@ impl Queue {
 
     /// Takes out what nobody wants any more.
     pub fn take_given_up(&mut self, into: &mut Vec<Part>) {
-        let (given_up, parts) = std::mem::take(&mut self.parts).into_iter().partition(|part| part.ticket.is_given_up());
+        let (given_up, parts) =
+            std::mem::take(&mut self.parts).into_iter().partition(|part| part.ticket.is_given_up());
         let given_up: VecDeque<Part> = given_up;
         self.parts = parts;
         self.items = self.parts.iter().map(|part| u64::from(part.ticket.items)).sum();

@@ -64,6 +64,11 @@ impl Timeline {
         self.open.iter().any(|slot| slot.state == State::Promised && &*slot.purpose.model == model)
     }
 
+    /// When an open reservation is to end.
+    pub fn until(&self, id: u64) -> Option<Moment> {
+        self.open.iter().find(|slot| slot.id == id).map(|slot| slot.until)
+    }
+
     /// When something of this length, whose input is there at `ready`, could start: the first gap it fits into.
     pub fn probe(&mut self, now: Moment, ready: Moment, len: Duration) -> Moment {
         self.lay_out(now);
