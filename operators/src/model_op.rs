@@ -284,8 +284,9 @@ impl<I: Data, O: Data> ModelOp<I, O> {
     }
 
     /// How many more rows the latest call could take: a function is called with as many as its batch holds, however they come.
+    /// Not where a call may be late: all that is in it would end with it.
     fn room_of_last(&self, most: usize) -> usize {
-        match self.calls.last_key_value() {
+        match self.calls.last_key_value().filter(|_| self.limit.is_none()) {
             Some((_, Pending { rows: Rows::Function(call), tags, .. })) if !call.alone => {
                 most.saturating_sub(tags.len())
             }
