@@ -152,7 +152,7 @@ fn one_each<T>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     use super::*;
 
@@ -172,7 +172,7 @@ mod tests {
     /// Gives out what comes on a channel.
     struct Channels {
         orders: Receiver<Order>,
-        ran: Sender<Ran>,
+        ran: SyncSender<Ran>,
     }
     impl Desk for Channels {
         fn next(&mut self, ended: Option<Ran>) -> Option<Order> {
@@ -184,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn a_faulty_engine_costs_its_items_and_not_the_thread() {
         let stages: Vec<Prepare> = vec![(Arc::new(Odd), StageModel::Function)];
-        let ((order, orders), (ran, all_ran)) = (channel(), channel());
+        let ((order, orders), (ran, all_ran)) = (sync_channel(8), sync_channel(8));
         let desk = Channels { orders, ran };
         let died = |why| panic!("{why}");
         let (thread, prepared) = DeviceThread::start("odd", stages, Clock::real(), desk, died).unwrap();

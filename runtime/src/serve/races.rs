@@ -29,12 +29,15 @@ async fn serving(devices: usize) -> Serving {
     Serving::start(Plan::from_toml(&text, "plan.toml").unwrap(), models, Clock::real()).await.unwrap()
 }
 
+/// The answers to one call.
+type Answers = Vec<Result<(), ItemErrorKind>>;
+
 /// Somebody who hands over calls and is woken when there are answers.
 #[derive(Clone)]
 struct Caller {
     client: ModelClient,
     /// How often each call was answered, and how.
-    answers: Arc<Mutex<Vec<Vec<Result<(), ItemErrorKind>>>>>,
+    answers: Arc<Mutex<Vec<Answers>>>,
     waker: Arc<Waker>,
     woken: Arc<Notify>,
 }
