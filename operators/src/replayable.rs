@@ -18,7 +18,7 @@ impl<T: Data> Stream<T> {
     /// operators had made of it, and can be replayed from here: in the present run, while the source has not come to its end, on
     /// the page or over HTTP; or in another one, with `flow.replay(name, &faults.at_source(source))`.
     ///
-    /// It costs a clone of each value and about 0.3 µs. In the present run a replay is a new record of the source, behind those that
+    /// It costs a clone of each value. In the present run a replay is a new record of the source, behind those that
     /// it has brought; where the source has `.timestamps` it may be late. Of a record made of several source records, each comes
     /// back that was kept. Anywhere but straight behind a source this is an error of the workflow.
     ///

@@ -163,6 +163,7 @@ fn what_asks_for_more_than_there_is_is_refused_and_the_rest_runs() {
             // Likewise: an engine read beyond its weights.
             "wide_recurrent" => "takes an input of width 65536, but its weights are for 4",
             "scan_of_many" => "has 1099511627776 as its num_scan_inputs, but there are 2",
+            "far_dimension" => "names dimension -2147483648, and there are at most 64",
             "no_channels" => "takes a tensor of 1 dimensions, which has no channels",
             "no_maker" => "takes `w`, which no input, constant or node gives",
             "bomb_in_a_branch" => "in a graph inside a node, has a size that is computed",
