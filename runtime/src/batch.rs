@@ -73,7 +73,8 @@ impl<T> Batch<T> {
     /// Adds a row.
     pub fn push(&mut self, value: T, tag: Tag) {
         if tag.trail.is_some() && self.trails.is_empty() {
-            self.trails.reserve(self.values.capacity());
+            // Values of no size have room without end.
+            self.trails.reserve(self.ids.capacity());
             self.trails.resize(self.values.len(), None);
         }
         if tag.trail.is_some() || !self.trails.is_empty() {
@@ -292,6 +293,15 @@ mod tests {
         batch.push(2, tag);
         assert_eq!(batch.tag(1).rounds(), 0);
         assert_eq!(batch.tag(2).rounds(), 1);
+    }
+
+    #[test]
+    fn rows_of_no_size_may_carry_something() {
+        let mut batch = Batch::<()>::default();
+        let mut tag = Tag::plain(RecordId::of_source(0, 0));
+        tag.trail_mut().spend_round(0);
+        batch.push((), tag);
+        assert_eq!((batch.len(), batch.tag(0).rounds()), (1, 1));
     }
 
     #[test]
