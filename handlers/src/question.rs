@@ -25,13 +25,15 @@ pub struct Question<T> {
     /// How long it waits for an answer, from when it is asked.
     pub within: Duration,
     /// The answer where nobody gives one in that time, or where no more questions may wait.
-    pub otherwise: Answer<T>,
+    ///
+    /// Boxed, so that a verdict, which may hold a question, is not larger for it.
+    pub otherwise: Box<Answer<T>>,
 }
 
 impl<T> Question<T> {
     /// Asks `text`. Where nobody answers `within` that time, the answer is `otherwise`.
     pub fn new(text: impl Into<String>, within: Duration, otherwise: Answer<T>) -> Self {
-        Self { text: text.into(), candidates: Vec::new(), within, otherwise }
+        Self { text: text.into(), candidates: Vec::new(), within, otherwise: Box::new(otherwise) }
     }
 
     /// Values to choose from, the likeliest first. Any other may be given as well.

@@ -35,7 +35,7 @@ impl<T> Default for UntilFinal<T> {
 impl<T> UntilFinal<T> {
     /// Keeps what is provisional and gives the rest on.
     pub fn admit(&mut self, batch: Batch<T>, cx: &mut Cx<'_>) -> Batch<T> {
-        if batch.is_plain() || !cx.waits_for_finality() {
+        if !batch.carries_marks() || !cx.waits_for_finality() {
             return batch;
         }
         let mut on = Batch::with_capacity(batch.len());

@@ -230,7 +230,7 @@ impl<T: Data> Desk<T> {
     pub(crate) fn expire(&self, number: u64) -> bool {
         let mut state = self.0.state.lock();
         let open = state.waiting_mut(number);
-        open.map(|open| open.answer = Some(open.question.otherwise.clone())).is_some()
+        open.map(|open| open.answer = Some((*open.question.otherwise).clone())).is_some()
     }
 
     /// Takes a question away that is answered.

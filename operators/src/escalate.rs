@@ -151,7 +151,7 @@ impl<T: Data> Escalate<T> {
         let now = cx.clock().now();
         let until = now.saturating_add(question.within);
         let expired = answer.is_none() && (self.rows.len() >= MOST || cx.is_draining());
-        let answer = answer.or_else(|| expired.then(|| question.otherwise.clone()));
+        let answer = answer.or_else(|| expired.then(|| (*question.otherwise).clone()));
         self.desk.put(number, value, question, now, answer);
         self.rows.insert(number, Row { tag, until, expired });
         self.deadlines.insert((until, number));

@@ -157,22 +157,18 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
             &mut self.flags,
             cx,
             judge,
-            |value, tag, verdict, Judging { on, counts }, cx| {
-                let said = match verdict {
-                    Verdict::Retry(again) => {
-                        counts.judged += 1;
-                        Some((Back::Retry(again), value, tag))
+            |value, mut tag, verdict, Judging { on, counts }, cx| {
+                // By itself, so that what most verdicts do not need is not moved about.
+                let Verdict::Retry(again) = verdict else {
+                    let judging = Judging { on, counts: &mut *counts };
+                    if let Some((_, value, tag)) = obey(value, tag, verdict, judging, &mut elsewhere, out, cx)
+                    {
+                        // The author took an ancestor from elsewhere.
+                        cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
                     }
-                    other => {
-                        let judging = Judging { on, counts: &mut *counts };
-                        obey(value, tag, other, judging, &mut elsewhere, out, cx)
-                    }
+                    return;
                 };
-                let Some((to, value, mut tag)) = said else { return };
-                let Back::Retry(again) = to else {
-                    // The author took an ancestor from elsewhere.
-                    return cx.fault(&tag, FaultKind::Error, NOT_AN_ANCESTOR, Some(&value));
-                };
+                counts.judged += 1;
                 if tag.rounds_at(self.feedback) < self.limit {
                     counts.retried += 1;
                     spent.spend(&mut tag);

@@ -169,12 +169,12 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
         let mut on = Batch::with_capacity(batch.len());
         let mut elsewhere = Elsewhere::default();
         let mut back: Vec<Batch<Ask>> = ways.iter().map(|_| Batch::default()).collect();
-        let (mut timed, mut row) = (Timed::new(cx), 0..);
+        let mut timed = Timed::new(batch.len(), cx);
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let whom = whom(&self.steps, tag);
             let left = whom.as_ref().map_or(0, |whom| whom.left);
             let seen = Seen::after(tag.rounds(), 0).with_alternatives_left(left);
-            (timed.time(row.next().unwrap_or_default(), || self.handler.judge(value, &seen)), whom)
+            (timed.time(|| self.handler.judge(value, &seen)), whom)
         });
         timed.count(cx);
         let mut counts = VerdictCounts::default();

@@ -26,28 +26,40 @@ pub(crate) struct Judging<'b, T> {
     pub counts: &'b mut VerdictCounts,
 }
 
-/// Times some calls of a handler: asking for the time is as dear as a small judgement.
+/// Times calls of a handler: all where they are slow, some where asking for the time would be as dear as the judgement.
 pub(crate) struct Timed {
     clock: Clock,
-    took: Vec<Duration>,
+    /// How long a call took, and for how many it stands: itself and those up to the next that is timed.
+    took: Vec<(Duration, u32)>,
+    /// Rows that no call stands for yet.
+    left: usize,
+    /// Rows that are judged before one is timed again.
+    untimed: usize,
 }
 
-/// One row of so many in a batch is timed, and the first.
-const ONE_OF: usize = 128;
+/// Calls that take so long together are timed once.
+const ONCE_IN: Duration = Duration::from_micros(30);
 
 impl Timed {
-    pub fn new(cx: &Cx<'_>) -> Self {
-        Self { clock: cx.clock().clone(), took: Vec::new() }
+    /// For a batch of so many rows.
+    pub fn new(rows: usize, cx: &Cx<'_>) -> Self {
+        Self { clock: cx.clock().clone(), took: Vec::new(), left: rows, untimed: 0 }
     }
 
-    /// Calls, and times it if it is this row's turn.
-    pub fn time<R>(&mut self, row: usize, call: impl FnOnce() -> R) -> R {
-        if !row.is_multiple_of(ONE_OF) {
+    /// Calls for the next row, and times it if it is this row's turn.
+    #[inline(always)]
+    pub fn time<R>(&mut self, call: impl FnOnce() -> R) -> R {
+        if self.untimed > 0 {
+            self.untimed -= 1;
             return call();
         }
         let begun = self.clock.now();
         let said = call();
-        self.took.push(self.clock.now() - begun);
+        let took = self.clock.now() - begun;
+        let calls = (ONCE_IN.as_nanos() / took.as_nanos().max(1)).clamp(1, self.left.max(1) as u128) as usize;
+        self.left = self.left.saturating_sub(calls);
+        self.took.push((took, calls as u32));
+        self.untimed = calls - 1;
         said
     }
 
@@ -75,7 +87,7 @@ pub(crate) fn judge_rows<T: Data, R>(
     let (values, mut tags) = batch.into_parts();
     let rows = values.len();
     let mut sieve = Sieve::new(values);
-    let mut timed = Timed::new(cx);
+    let mut timed = Timed::new(rows, cx);
     flags.clear();
     flags.resize(rows, true);
     // What takes the place of a row, and how many rows go on before it.
@@ -84,7 +96,7 @@ pub(crate) fn judge_rows<T: Data, R>(
     loop {
         let judged = guard::call(|| {
             while let Some((row, value)) = sieve.current() {
-                match timed.time(row, || judge(value, tags.trail(row))) {
+                match timed.time(|| judge(value, tags.trail(row))) {
                     Verdict::Pass => counts.passed += 1,
                     Verdict::Replace(new) => {
                         counts.replaced += 1;

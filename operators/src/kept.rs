@@ -316,12 +316,12 @@ where
         let mut on = Batch::with_capacity(batch.len());
         let mut elsewhere = Elsewhere::default();
         let mut corrections = Batch::default();
-        let (mut timed, mut row) = (Timed::new(cx), 0..);
+        let mut timed = Timed::new(batch.len(), cx);
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let rounds = tag.rounds_at(self.point);
             let seen = Seen::after(rounds, self.limit.saturating_sub(rounds));
             let kept = self.values.of(tag, self.point, seen);
-            timed.time(row.next().unwrap_or_default(), || (self.judge)(value, &kept))
+            timed.time(|| (self.judge)(value, &kept))
         });
         timed.count(cx);
         let mut counts = VerdictCounts::default();

@@ -327,8 +327,10 @@ impl<T: Data> Source<T> {
         for (id, (_, bad)) in faults.iter().zip(&bad) {
             unreadable(&Tag { id: *id, trail: trail.clone() }, bad, cx);
         }
-        let mut faults = faults.iter().peekable();
-        ids.retain(|id| faults.next_if_eq(&id).is_none());
+        if !faults.is_empty() {
+            let mut faults = faults.iter().peekable();
+            ids.retain(|id| faults.next_if_eq(&id).is_none());
+        }
         if self.keeps {
             let mut kept = Batch::with_capacity(values.len());
             for (value, id) in values.into_iter().zip(ids) {
@@ -405,6 +407,10 @@ impl<T: Data> Operator for Source<T> {
         self.is_not_idle(cx);
         self.bring(fed, out, cx);
         true
+    }
+
+    fn is_awake(&self) -> bool {
+        self.feed.is_waiting() || self.returning.is_waiting()
     }
 
     fn flush(&mut self, out: &mut Outlet<T>, cx: &mut Cx<'_>) {

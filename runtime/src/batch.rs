@@ -65,6 +65,11 @@ impl<T> Batch<T> {
         self.trails.is_empty()
     }
 
+    /// Whether some row was made of what may be, or might have been, revised.
+    pub fn carries_marks(&self) -> bool {
+        self.trails.iter().flatten().any(|trail| !trail.marks.is_empty())
+    }
+
     /// Which record each row is.
     pub fn ids(&self) -> &[RecordId] {
         &self.ids

@@ -18,9 +18,10 @@ use crate::{
     batch::Batch,
     data::{self, Data},
     loops::Loop,
+    operator::Stats,
     record::{RecordId, Trail},
     regions::Crossing,
-    sync::{Mutex, Rule, holds},
+    sync::{self, Mutex, Rule, holds},
     view::{EdgeSnapshot, EdgeView},
     waker::Waker,
 };
@@ -58,6 +59,9 @@ pub struct Edge<T> {
     producer: Arc<Waker>,
     consumer: Arc<Waker>,
     queue: Mutex<Queue<T>>,
+    /// Rows on it, and whether no more will come: as in the queue, for whoever only looks.
+    rows: sync::AtomicUsize,
+    closed: sync::AtomicBool,
     records: AtomicU64,
 }
 
@@ -69,7 +73,6 @@ struct Queue<T> {
     most: usize,
     /// The producer found no room and waits to be woken.
     wanted: bool,
-    closed: bool,
 }
 
 impl<T: Data> Edge<T> {
@@ -82,13 +85,9 @@ impl<T: Data> Edge<T> {
             arrival: OnceLock::new(),
             producer,
             consumer,
-            queue: Mutex::new(Queue {
-                batches: VecDeque::new(),
-                rows: 0,
-                most: 0,
-                wanted: false,
-                closed: false,
-            }),
+            queue: Mutex::new(Queue { batches: VecDeque::new(), rows: 0, most: 0, wanted: false }),
+            rows: sync::AtomicUsize::new(0),
+            closed: sync::AtomicBool::new(false),
             records: AtomicU64::new(0),
         })
     }
@@ -138,8 +137,9 @@ impl<T: Data> Edge<T> {
                     rest = Some(batch.split_off(room));
                 }
             }
-            self.records.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            Stats::add(&self.records, batch.len() as u64);
             queue.rows += batch.len();
+            self.rows.store(queue.rows, Ordering::Release);
             queue.most = queue.most.max(queue.rows);
             queue.batches.push_back(batch);
         }
@@ -152,8 +152,12 @@ impl<T: Data> Edge<T> {
         let mut queue = self.queue.lock();
         let mut front = queue.batches.pop_front()?;
         if front.len() > most {
-            let rest = front.split_off(most);
-            queue.batches.push_front(rest);
+            // All of it at once, and from its end: however often so many are taken, no row is copied twice.
+            let most = most.max(1);
+            while front.len() > most {
+                let part = front.split_off((front.len() - 1) / most * most);
+                queue.batches.push_front(part);
+            }
         } else {
             while let Some(next) = queue.batches.front() {
                 if front.len() + next.len() > most || next.len() > SMALL {
@@ -165,6 +169,7 @@ impl<T: Data> Edge<T> {
             }
         }
         queue.rows -= front.len();
+        self.rows.store(queue.rows, Ordering::Release);
         let wake = queue.wanted && queue.rows * 2 <= self.capacity.load(Ordering::Relaxed);
         if wake {
             queue.wanted = false;
@@ -178,7 +183,7 @@ impl<T: Data> Edge<T> {
 
     /// Rows on it now.
     pub fn len(&self) -> usize {
-        self.queue.lock().rows
+        self.rows.load(Ordering::Acquire)
     }
 
     /// Whether it holds nothing.
@@ -188,7 +193,7 @@ impl<T: Data> Edge<T> {
 
     /// No more will come.
     pub(crate) fn close(&self) {
-        self.queue.lock().closed = true;
+        self.closed.store(true, Ordering::Release);
         if holds(Rule::ClosingWakes) {
             self.consumer.wake();
         }
@@ -196,14 +201,13 @@ impl<T: Data> Edge<T> {
 
     /// Whether it holds something, or nothing more will come.
     pub(crate) fn is_waiting(&self) -> bool {
-        let queue = self.queue.lock();
-        queue.closed || queue.rows > 0
+        !self.is_empty() || self.closed.load(Ordering::Acquire)
     }
 
     /// Whether it holds nothing and nothing more will come.
     pub(crate) fn is_finished(&self) -> bool {
-        let queue = self.queue.lock();
-        queue.closed && queue.rows == 0
+        // In this order: what was filed is seen by whoever sees that it was the last.
+        self.closed.load(Ordering::Acquire) && self.is_empty()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Records that will not go on: where, why, and what they were.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -235,11 +236,46 @@ struct Log {
     next: u64,
     /// Bytes of what sources brought.
     bytes: usize,
-    kept: BTreeMap<u64, Entry>,
+    kept: Kept,
     recent: VecDeque<(u64, Entry)>,
-    reasons: HashMap<(u32, FaultKind), HashMap<Arc<str>, Counted>>,
+    reasons: HashMap<(u32, FaultKind), HashMap<Arc<str>, Counted, RandomState>, RandomState>,
     /// Different reasons among them.
     different: usize,
+}
+
+/// The faults that are kept whole, by number.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Ascending, since a fault's number is higher than that of the one before; nothing where one was taken out.
+    all: Vec<(u64, Option<Entry>)>,
+    /// How many are there.
+    count: usize,
+}
+
+impl Kept {
+    /// Keeps a fault, if there is room.
+    fn add(&mut self, number: u64, entry: Entry) {
+        if self.count == KEPT_FAULTS {
+            return;
+        }
+        if self.all.len() == 2 * KEPT_FAULTS {
+            self.all.retain(|(_, entry)| entry.is_some());
+        }
+        self.all.push((number, Some(entry)));
+        self.count += 1;
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Entry> {
+        let at = self.all.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        let entry = self.all[at].1.take()?;
+        self.count -= 1;
+        Some(entry)
+    }
+
+    /// Oldest first.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
+        self.all.iter().filter_map(|(number, entry)| Some((*number, entry.as_ref()?)))
+    }
 }
 
 /// How often a reason was given, and for which record first.
@@ -302,9 +338,7 @@ impl FaultLog {
             log.recent.pop_front();
         }
         log.recent.push_back((number, Arc::clone(&entry)));
-        if log.kept.len() < KEPT_FAULTS {
-            log.kept.insert(number, entry);
-        }
+        log.kept.add(number, entry);
         (number, reason)
     }
 
@@ -312,7 +346,7 @@ impl FaultLog {
     pub(crate) fn find(&self, filter: &Filter, workflow: &str, shared: &Shared) -> Vec<quarantine::Entry> {
         let started_unix_ms = shared.clock.started_unix_ms();
         let entries: Vec<(u64, Entry)> =
-            self.state.lock().kept.iter().rev().map(|(number, entry)| (*number, Arc::clone(entry))).collect();
+            self.state.lock().kept.iter().rev().map(|(number, entry)| (number, Arc::clone(entry))).collect();
         let whole = |(number, entry): (u64, Entry)| {
             let (fault, reason) = entry.as_ref();
             let root = match &fault.from {
@@ -365,7 +399,7 @@ impl FaultLog {
         let mut log = self.state.lock();
         log.total -= 1;
         log.recent.retain(|(other, _)| *other != number);
-        if let Some(entry) = log.kept.remove(&number) {
+        if let Some(entry) = log.kept.remove(number) {
             log.count_less(&entry.0, &entry.1);
         }
     }
@@ -377,7 +411,7 @@ impl FaultLog {
 
     /// The faults that were kept whole, oldest first.
     pub(crate) fn kept(&self, names: Names<'_>) -> Vec<Fault> {
-        let entries: Vec<Entry> = self.state.lock().kept.values().cloned().collect();
+        let entries: Vec<Entry> = self.state.lock().kept.iter().map(|(_, entry)| Arc::clone(entry)).collect();
         let whole = |entry: &Entry| {
             let (fault, reason) = entry.as_ref();
             Fault {

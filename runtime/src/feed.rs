@@ -350,6 +350,11 @@ impl<T: Send + 'static> Feed<T> {
         fed
     }
 
+    /// Whether something is there. Whoever brings something where nothing was wakes the actor.
+    pub fn is_waiting(&self) -> bool {
+        self.state.lock().len > 0
+    }
+
     /// No more is wanted; what was not taken never came in.
     pub fn close(&self) {
         let mut state = self.state.lock();

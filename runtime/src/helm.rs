@@ -111,11 +111,12 @@ impl Helm {
     pub fn step_as_guest(self: &Arc<Self>, most: Duration) {
         let _context = self.runtime.enter();
         let stepped = guard::call(|| {
-            let until = self.shared.clock.now().saturating_add(most);
+            let mut until = None;
             loop {
                 match self.turn() {
                     Left::Resting => return,
-                    Left::More { at, later: false } if at < until => {}
+                    Left::More { at, later: false }
+                        if at < *until.get_or_insert_with(|| at.saturating_add(most)) => {}
                     // What may take long is not for a thread that has other work, and only the actor can end itself.
                     Left::More { .. } | Left::Over => break,
                 }

@@ -1,6 +1,9 @@
 //! Changing a column where it lies: no memory is asked for, and what the author's code leaves as it is stays untouched.
 
-use std::mem::{ManuallyDrop, align_of, size_of};
+use std::{
+    cell::Cell,
+    mem::{ManuallyDrop, align_of, size_of},
+};
 
 use crate::guard::{self, Panicked};
 
@@ -34,60 +37,132 @@ pub fn retain_each<T>(
     values: &mut Vec<T>,
     mut f: impl FnMut(&T) -> bool,
 ) -> (Vec<bool>, Vec<(usize, T, Panicked)>) {
-    let mut flags = Vec::with_capacity(values.len());
+    let mut sieve = Sieve::new(std::mem::take(values));
+    let mut flags = vec![true; sieve.len];
     let mut panics = Vec::new();
-    // Old and new values are of one type here: what is kept is mapped to itself.
-    let mut half = HalfMapped::<T, T>::new(std::mem::take(values));
-    while let Err(panicked) = guard::call(|| half.keep(&mut f, &mut flags)) {
-        flags.push(false);
-        panics.push((half.read, half.take_next(), panicked));
+    let dropping = Cell::new(false);
+    let mut go_on = |sieve: &mut Sieve<T>, flags: &mut [bool]| {
+        while let Some((row, value)) = sieve.current() {
+            if f(value) {
+                sieve.keep();
+            } else {
+                flags[row] = false;
+                let gone = sieve.take();
+                dropping.set(true);
+                drop(gone);
+                dropping.set(false);
+            }
+        }
+    };
+    while let Err(panicked) = guard::call(|| go_on(&mut sieve, &mut flags)) {
+        if dropping.take() {
+            // It is gone all the same.
+            continue;
+        }
+        let row = sieve.row();
+        flags[row] = false;
+        panics.push((row, sieve.take(), panicked));
     }
-    *values = half.finish();
+    *values = sieve.finish();
     (flags, panics)
 }
 
 /// A column that is looked at value by value: each stays, or is taken out.
-pub struct Sieve<T>(HalfMapped<T, T>);
+///
+/// What stays is moved up in whole runs, when one is taken out behind them.
+pub struct Sieve<T> {
+    values: *mut T,
+    capacity: usize,
+    len: usize,
+    /// Values before this one have been looked at.
+    read: usize,
+    /// Those from here to `read` stay, and lie where they lay. Those between `moved` and here are nobody's.
+    run: usize,
+    /// Values before this one stay, and have been moved up.
+    moved: usize,
+}
 
 impl<T> Sieve<T> {
     /// Of these values.
     pub fn new(values: Vec<T>) -> Self {
-        Self(HalfMapped::new(values))
+        let mut values = ManuallyDrop::new(values);
+        let (capacity, len) = (values.capacity(), values.len());
+        Self { values: values.as_mut_ptr(), capacity, len, read: 0, run: 0, moved: 0 }
     }
 
     /// The value that is looked at, until it is kept or taken, and which one it is; none when all have been.
     #[inline(always)]
     pub fn current(&mut self) -> Option<(usize, &mut T)> {
-        let row = self.0.read;
-        // SAFETY: it is one of the old values.
-        (row < self.0.len).then(|| (row, unsafe { &mut *self.0.values.add(row) }))
+        // SAFETY: it is one of those that have not been looked at.
+        (self.read < self.len).then(|| (self.read, unsafe { &mut *self.values.add(self.read) }))
     }
 
     /// Which value is looked at.
     pub fn row(&self) -> usize {
-        self.0.read
+        self.read
     }
 
     /// How many have been kept.
     pub fn kept(&self) -> usize {
-        self.0.written
+        self.moved + (self.read - self.run)
     }
 
     /// It stays.
     #[inline(always)]
     pub fn keep(&mut self) {
-        self.0.keep_next();
+        assert!(self.read < self.len, "there is no other value");
+        self.read += 1;
     }
 
     /// It is taken out. There must be one that is looked at.
     #[inline(always)]
     pub fn take(&mut self) -> T {
-        self.0.take_next()
+        assert!(self.read < self.len, "there is no other value");
+        self.move_up();
+        self.read += 1;
+        self.run = self.read;
+        // SAFETY: it is one of those that have not been looked at, and now it is nobody's.
+        unsafe { self.values.add(self.read - 1).read() }
     }
 
     /// What stays, when all have been looked at; what has not been is dropped.
     pub fn finish(self) -> Vec<T> {
-        self.0.finish()
+        let mut this = ManuallyDrop::new(self);
+        this.move_up();
+        this.drop_rest();
+        // SAFETY: the memory comes from a `Vec` of such values, of which the first `moved` are somebody's.
+        unsafe { Vec::from_raw_parts(this.values, this.moved, this.capacity) }
+    }
+
+    /// Moves the run up to those that stay.
+    #[inline(always)]
+    fn move_up(&mut self) {
+        let rows = self.read - self.run;
+        if self.moved < self.run {
+            // SAFETY: the run's values are not read again where they lay, and up to it the places are nobody's, or its own.
+            unsafe { self.values.add(self.run).copy_to(self.values.add(self.moved), rows) };
+        }
+        self.moved += rows;
+        self.run = self.read;
+    }
+
+    /// Drops what has not been looked at.
+    fn drop_rest(&mut self) {
+        while self.read < self.len {
+            self.read += 1;
+            self.run = self.read;
+            // SAFETY: it is one of those that have not been looked at, and is not dropped again.
+            unsafe { self.values.add(self.read - 1).drop_in_place() };
+        }
+    }
+}
+
+impl<T> Drop for Sieve<T> {
+    fn drop(&mut self) {
+        self.move_up();
+        self.drop_rest();
+        // SAFETY: as in `finish`.
+        drop(unsafe { Vec::from_raw_parts(self.values, self.moved, self.capacity) });
     }
 }
 
@@ -163,35 +238,6 @@ impl<T, U> HalfMapped<T, U> {
     }
 }
 
-impl<T> HalfMapped<T, T> {
-    #[inline(always)]
-    fn keep(&mut self, f: &mut impl FnMut(&T) -> bool, flags: &mut Vec<bool>) {
-        while self.read < self.len {
-            // SAFETY: it is one of the old values.
-            let kept = f(unsafe { &*self.values.add(self.read) });
-            flags.push(kept);
-            if !kept {
-                drop(self.take_next());
-                continue;
-            }
-            self.keep_next();
-        }
-    }
-
-    #[inline(always)]
-    fn keep_next(&mut self) {
-        assert!(self.read < self.len, "there is no other value");
-        // SAFETY: the old value is not read again, and `written <= read`: its new place is its own, or nobody's.
-        unsafe {
-            if self.written < self.read {
-                self.values.add(self.read).copy_to_nonoverlapping(self.values.add(self.written), 1);
-            }
-        }
-        self.read += 1;
-        self.written += 1;
-    }
-}
-
 impl<T, U> Drop for HalfMapped<T, U> {
     fn drop(&mut self) {
         self.drop_old();
@@ -232,6 +278,21 @@ mod tests {
         assert_eq!(Arc::strong_count(&kept), 6);
         drop((values, panics));
         assert_eq!(Arc::strong_count(&kept), 1);
+    }
+
+    #[test]
+    fn a_value_that_panics_as_it_is_dropped_is_gone_all_the_same() {
+        struct Bad(u32);
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                assert!(self.0 % 3 != 2, "not this one");
+            }
+        }
+        guard::install_hook();
+        let mut values: Vec<Bad> = [0, 2, 3, 4, 5].map(Bad).into();
+        let (flags, panics) = retain_each(&mut values, |bad| bad.0 % 3 != 2);
+        assert_eq!(values.iter().map(|bad| bad.0).collect::<Vec<_>>(), [0, 3, 4]);
+        assert_eq!((flags, panics.len()), (vec![true, false, true, true, false], 0));
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Default for Latency {
 /// How long calls took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LatencyView {
-    /// Calls that were timed.
+    /// Calls. Where they are quick only some are timed, and each of those stands for some others.
     pub calls: u64,
     /// Their mean, ns.
     pub mean_ns: u64,
@@ -58,13 +58,13 @@ fn longest_in(bucket: usize) -> u64 {
 }
 
 impl Latency {
-    /// Counts a call.
-    pub fn add(&mut self, took: Duration) {
+    /// Counts so many calls, of which one was timed.
+    pub fn add(&mut self, took: Duration, calls: u32) {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let count = &mut self.counts[bucket(ns)];
-        *count = count.saturating_add(1);
-        self.calls += 1;
-        self.sum_ns = self.sum_ns.saturating_add(ns);
+        *count = count.saturating_add(calls);
+        self.calls += u64::from(calls);
+        self.sum_ns = self.sum_ns.saturating_add(ns.saturating_mul(u64::from(calls)));
         self.longest_ns = self.longest_ns.max(ns);
     }
 
@@ -101,9 +101,17 @@ mod tests {
         }
 
         #[test]
+        fn one_call_stands_for_others(ns in 0..1_000_000_u64, calls in 1..1000_u32) {
+            let (mut one, mut each) = (Latency::default(), Latency::default());
+            one.add(Duration::from_nanos(ns), calls);
+            (0..calls).for_each(|_| each.add(Duration::from_nanos(ns), 1));
+            prop_assert_eq!(one.view(), each.view());
+        }
+
+        #[test]
         fn percentiles_are_at_most_an_eighth_too_high(mut times in prop::collection::vec(0..10_000_000_u64, 1..300)) {
             let mut latency = Latency::default();
-            times.iter().for_each(|ns| latency.add(Duration::from_nanos(*ns)));
+            times.iter().for_each(|ns| latency.add(Duration::from_nanos(*ns), 1));
             let view = latency.view().unwrap();
             times.sort_unstable();
             for (said, share) in [(view.median_ns, 0.5), (view.p99_ns, 0.99)] {

@@ -153,9 +153,9 @@ impl<Op: Operator> AnyNode for Node<Op> {
         if !notices.is_empty() {
             self.op.notice(&notices, &mut self.outputs, &mut cx);
         }
-        let mut busy = !notices.is_empty();
-        busy |= self.op.wake(&mut self.outputs, &mut cx);
-        let woken = busy;
+        let woken = self.op.wake(&mut self.outputs, &mut cx);
+        let mut busy = woken || !notices.is_empty();
+        let awake = (woken && self.op.is_awake()) || !notices.is_empty();
         let (mut taken, mut rows) = (false, 0);
         // A paused node still takes in what comes back by itself and lets go of what is due.
         if !cx.is_paused()
@@ -213,7 +213,7 @@ impl<Op: Operator> AnyNode for Node<Op> {
         let next = if self.outputs.is_blocked() {
             self.core.stats.blocked.store(true, Ordering::Relaxed);
             Next::Idle(None)
-        } else if woken || asked || flushed || (taken && self.inputs.is_waiting()) {
+        } else if awake || asked || flushed || (taken && self.inputs.is_waiting()) {
             if took > QUICK { Next::AgainLater } else { Next::Again }
         } else {
             Next::Idle(self.op.next_wake())

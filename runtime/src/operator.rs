@@ -51,6 +51,11 @@ pub trait Operator: Send + 'static {
         false
     }
 
+    /// Whether [`wake`](Self::wake) would do something now. Asked after it has; one that says no must be sure to be woken.
+    fn is_awake(&self) -> bool {
+        true
+    }
+
     /// Called before anything else of a step: origins of records that it holds (see [`Cx::hold`]) have been revised or settled.
     fn notice(&mut self, notices: &[Notice], out: &mut Self::Out, cx: &mut Cx<'_>) {
         let _ = (notices, out, cx);
@@ -120,16 +125,35 @@ pub struct NodeCore {
     pub(crate) meters: Arc<Meters>,
     pub(crate) regions: Regions,
     pub(crate) attention: Arc<Attention>,
-    pub(crate) notices: parking_lot::Mutex<Vec<Notice>>,
+    pub(crate) notices: Notices,
+}
+
+/// Notices that the operator has not been given.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    waiting: parking_lot::Mutex<Vec<Notice>>,
+    /// Whether there may be any; looked at before every step.
+    any: AtomicBool,
 }
 
 impl NodeCore {
     pub(crate) fn post(&self, notice: Notice) {
-        self.attention.ask(|| self.notices.lock().push(notice));
+        self.attention.ask(|| {
+            let mut waiting = self.notices.waiting.lock();
+            waiting.push(notice);
+            self.notices.any.store(true, Ordering::Release);
+        });
     }
 
     pub(crate) fn take_notices(&self) -> Vec<Notice> {
-        let notices = std::mem::take(&mut *self.notices.lock());
+        if !self.notices.any.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let notices = {
+            let mut waiting = self.notices.waiting.lock();
+            self.notices.any.store(false, Ordering::Release);
+            std::mem::take(&mut *waiting)
+        };
         if !notices.is_empty() {
             self.attention.given(notices.len());
         }
@@ -154,8 +178,10 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
+    /// Of a counter that only the node's own steps change, of which there is one at a time: reading and writing it costs less
+    /// than to do both at once.
     pub fn add(counter: &AtomicU64, n: u64) {
-        counter.fetch_add(n, Ordering::Relaxed);
+        counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
     }
 }
 
@@ -568,10 +594,10 @@ impl Cx<'_> {
         change(self.node.meters.verdicts.lock().get_or_insert_default());
     }
 
-    /// Counts how long the handler took for some values.
-    pub fn count_latency(&self, took: impl IntoIterator<Item = Duration>) {
+    /// Counts how long some of the handler's calls took, each with the calls that it stands for.
+    pub fn count_latency(&self, took: impl IntoIterator<Item = (Duration, u32)>) {
         let mut latency = self.node.meters.latency.lock();
-        took.into_iter().for_each(|took| latency.add(took));
+        took.into_iter().for_each(|(took, calls)| latency.add(took, calls));
     }
 
     /// Changes the model's counts.

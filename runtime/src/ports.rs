@@ -108,9 +108,9 @@ impl<T: Data> Inputs for Inlet<T> {
         let turn = self.turn;
         let order = (0..back).chain((0..forward).map(|i| back + (turn + i) % forward));
         for i in order {
-            let edge = Arc::clone(&self.lanes[i].edge);
+            let edge = &self.lanes[i].edge;
             // A batch of which nothing stands is not worth a step.
-            while let Some(batch) = take_from(&edge, cx) {
+            while let Some(batch) = take_from(edge, cx) {
                 if let Some(ask) = edge.arrival() {
                     batch.trails().iter().flatten().for_each(|trail| cx.arrived(trail, ask));
                 }
@@ -169,8 +169,7 @@ fn take_from<T: Data>(edge: &Edge<T>, cx: &mut Cx<'_>) -> Option<Batch<T>> {
 
 /// Ends the rows that were made from a version which has been revised; `None` if no other is left.
 fn without_withdrawn<T>(batch: Batch<T>, cx: &mut Cx<'_>) -> Option<Batch<T>> {
-    let carries = |trail: &Option<Arc<Trail>>| trail.as_ref().is_some_and(|t| !t.marks.is_empty());
-    if !batch.trails().iter().any(carries) {
+    if !batch.carries_marks() {
         return Some(batch);
     }
     let stands = |i: usize, cx: &mut Cx<'_>| !cx.end_if_withdrawn(&batch.tag(i));

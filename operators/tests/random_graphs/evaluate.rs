@@ -364,7 +364,7 @@ impl Evaluation<'_> {
             },
             Step::Judge(a, back, may) => match a.verdict(x, back.is_some(), may) {
                 Some(Verdict::Reroute(_)) => self.on((node, 1), x, record),
-                Some(Verdict::Escalate(question)) => self.escalate(node, record, question.otherwise),
+                Some(Verdict::Escalate(question)) => self.escalate(node, record, *question.otherwise),
                 Some(Verdict::Retry(x)) => {
                     let (point, limit) = back.unwrap();
                     let spent = record.rounds.entry(point).or_default();

@@ -31,7 +31,9 @@ impl Ids {
         let (Some((&first, rest)), Ok(count)) = (ids.split_first(), u32::try_from(ids.len())) else {
             return Self::Many(SmallVec::from_slice(ids));
         };
-        let mut runs = SmallVec::new();
+        // Counted first, so that memory is asked for once, and no more than is needed.
+        let gaps = ids.windows(2).filter(|pair| pair[1].distance(pair[0]) != Some(1)).count();
+        let mut runs = SmallVec::with_capacity(gaps + 1);
         let (mut last, mut run) = (first, Run { gap: 0, count: 1 });
         for &id in rest {
             match id.distance(last) {
@@ -130,9 +132,9 @@ pub(crate) enum Entry {
     Made { record: RecordId, of: Box<[RecordId]> },
     /// A record takes the place of what was made of `of`, because `because` was sent back.
     Version { record: RecordId, version: u32, of: RecordId, because: RecordId },
-    /// A handler said something other than that a record may pass; with the rounds that it has spent where it goes, if it was
-    /// sent back.
-    Said { record: RecordId, verdict: &'static str, why: Box<str>, rounds: u32 },
+    /// A handler said something other than that these may pass; with the rounds that they have spent where they go, if they
+    /// were sent back.
+    Said { ids: Ids, verdict: &'static str, why: Box<str>, rounds: u32 },
     /// A record went into quarantine.
     Failed { record: RecordId, kind: FaultKind, reason: Box<str> },
     /// A model worked on these.
@@ -153,7 +155,8 @@ impl Entry {
             }
             Entry::Forked(pairs) => pairs.capacity() * size_of::<(RecordId, RecordId)>(),
             Entry::Made { of, .. } => size_of_val(&**of),
-            Entry::Said { why: text, .. } | Entry::Failed { reason: text, .. } => text.len(),
+            Entry::Said { ids, why, .. } => ids.bytes() + why.len(),
+            Entry::Failed { reason, .. } => reason.len(),
             Entry::Called { ids, call } => ids.bytes() + size_of_val(&**call),
             Entry::Ended { ids, .. } => ids.bytes(),
         };
@@ -163,7 +166,7 @@ impl Entry {
     /// Writes what was written one by one in less room.
     pub fn tidy(&mut self) {
         const MANY: usize = 16;
-        if let Entry::Ended { ids, .. } = self
+        if let Entry::Ended { ids, .. } | Entry::Said { ids, .. } = self
             && let Ids::Many(all) = ids
             && all.len() > MANY
         {
@@ -202,7 +205,19 @@ impl Notes {
 
     #[inline(never)]
     pub fn said(&mut self, record: RecordId, verdict: &'static str, why: &str, rounds: u32) {
-        self.0.push(Entry::Said { record, verdict, why: why.into(), rounds });
+        match self.0.last_mut() {
+            Some(Entry::Said { ids: Ids::Many(ids), verdict: same, why: because, rounds: spent })
+                if (*same, &**because, *spent) == (verdict, why, rounds) =>
+            {
+                ids.push(record);
+            }
+            _ => self.0.push(Entry::Said {
+                ids: Ids::Many(smallvec![record]),
+                verdict,
+                why: why.into(),
+                rounds,
+            }),
+        }
     }
 
     #[inline(never)]
@@ -251,11 +266,15 @@ mod tests {
     }
 
     #[test]
-    fn ends_in_a_row_with_one_fate_are_one_line() {
+    fn what_is_said_of_several_in_a_row_is_one_line() {
         let mut notes = Notes::default();
         notes.ended(id(1), Fate::Emitted);
         notes.ended(id(3), Fate::Emitted);
         notes.ended(id(2), Fate::Dropped);
         assert_eq!(notes.0.len(), 2);
+        for (seq, rounds) in [(4, 1), (5, 1), (6, 2)] {
+            notes.said(id(seq), "sent back", "", rounds);
+        }
+        assert_eq!(notes.0.len(), 4);
     }
 }

@@ -177,9 +177,11 @@ impl<'g> Reading<'g> {
                     self.tell(step, *record, what);
                     self.tell(step, *because, What::WentInto { record: *record });
                 }
-                Entry::Said { record, verdict, why, rounds } => {
+                Entry::Said { ids, verdict, why, rounds } => {
                     let rounds = (*rounds > 0).then_some(*rounds);
-                    self.tell(step, *record, What::Judged { verdict, why: why.to_string(), rounds });
+                    for (_, record) in self.wanted(ids) {
+                        self.tell(step, record, What::Judged { verdict, why: why.to_string(), rounds });
+                    }
                 }
                 Entry::Failed { record, kind, reason } => {
                     self.tell(step, *record, What::Failed { kind: *kind, reason: reason.to_string() });
