@@ -79,6 +79,14 @@ impl Watch for MadeUp {
         }]
     }
 
+    fn question(&self, node: u32, number: u64) -> Result<serde_json::Value, AnswerError> {
+        match (node, number) {
+            (3, 17) => Ok(serde_json::json!("a seven")),
+            (3, _) => Err(AnswerError::NotOpen(number)),
+            _ => Err(AnswerError::NoSuchDesk(node)),
+        }
+    }
+
     fn answer(&self, node: u32, number: u64, answer: serde_json::Value) -> Result<(), AnswerError> {
         match (node, number) {
             (3, 17) if answer.is_string() => Ok(()),
@@ -101,6 +109,9 @@ impl Watch for MadeUp {
 
     fn quarantine(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
         self.filters.lock().unwrap().push(filter.clone());
+        if filter.ids.as_ref().is_some_and(|ids| !ids.contains(&7)) {
+            return Ok(Vec::new());
+        }
         Ok(vec![Entry {
             id: 7,
             run: 1,
@@ -379,6 +390,10 @@ async fn people_are_shown_questions_and_answer_them() {
         questions.contains(r#""run":1,"questions":[{"node":3,"number":17,"text":"which digit?""#),
         "{questions}"
     );
+    let whole = get(&page, "/api/questions/3/17").await;
+    assert!(whole.starts_with("HTTP/1.1 200") && whole.contains(r#"{"value":"a seven"}"#), "{whole}");
+    assert!(get(&page, "/api/questions/3/18").await.starts_with("HTTP/1.1 409"));
+    assert!(get(&page, "/api/questions/4/17").await.starts_with("HTTP/1.1 404"));
     let post = async |path: &str, origin: &str, body: &str| {
         let length = body.len();
         let request = format!("Host: localhost\r\n{origin}Content-Length: {length}\r\n\r\n{body}");
@@ -452,6 +467,13 @@ async fn faults_are_found_by_what_is_asked_and_come_back() {
         assert!(found.contains(part), "{part} in {found}");
     }
     assert!(get(&page, "/api/quarantine").await.starts_with("HTTP/1.1 200"));
+    let one = get(&page, "/api/quarantine/7").await;
+    assert!(one.starts_with("HTTP/1.1 200") && one.contains(r#""value":[1,2]"#), "{one}");
+    assert_eq!(run.filters.lock().unwrap().pop(), Some(Filter::new().ids([7])));
+    let none = get(&page, "/api/quarantine/8").await;
+    assert!(none.starts_with("HTTP/1.1 404") && none.contains("there is no fault 8"), "{none}");
+    assert_eq!(run.filters.lock().unwrap().pop(), Some(Filter::new().ids([8])));
+    assert!(get(&page, "/api/quarantine/seven").await.starts_with("HTTP/1.1 404"));
     let asked =
         Filter { before: Some(9), ..Filter::new().handler("confident").reason("blank page").not_replayed() };
     assert_eq!(*run.filters.lock().unwrap(), [asked.newest(1000), Filter::new().newest(50)]);

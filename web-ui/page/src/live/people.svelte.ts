@@ -1,6 +1,7 @@
 // The questions that wait for people: fetched while somebody looks at them, answered one at a time.
 
 import type { Question } from './contract';
+import { textOf } from './pictures';
 
 class People {
   questions = $state.raw<Question[]>([]);
@@ -19,6 +20,12 @@ class People {
     } finally {
       this.asking = false;
     }
+  }
+
+  /** The whole value that a question is about, pictures as large as they are. */
+  async whole({ node, number }: Question): Promise<unknown> {
+    const answer = await fetch(`/api/questions/${node}/${number}`);
+    return ((await answer.json()) as { value?: unknown }).value;
   }
 
   /** Whether the answer was taken. */
@@ -50,5 +57,5 @@ export function difference(candidate: unknown, value: unknown): string {
 /** A value without the quotes and brackets that only a program needs. */
 export function inWords(value: unknown): string {
   if (Array.isArray(value) && value.length === 1) return inWords(value[0]);
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  return typeof value === 'string' ? value : textOf(value);
 }

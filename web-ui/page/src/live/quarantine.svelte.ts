@@ -39,6 +39,12 @@ class Quarantine {
     }
   }
 
+  /** The whole value of one, pictures as large as they are. */
+  async whole(id: number): Promise<unknown> {
+    const answer = await fetch(`/api/quarantine/${id}`);
+    return ((await answer.json()) as { value?: unknown }).value;
+  }
+
   /** Has these come back into the run; all that fit where none are named. */
   async replay(ids: number[] | null) {
     const { run, replayed, ...texts } = this.asked;
