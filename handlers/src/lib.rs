@@ -28,7 +28,7 @@
 //! | fields do not fit one another | [`Check::sum`], [`Check::in_order`], [`Check::holds`] |
 //! | two readings differ | [`Agreement`] |
 //! | objects vanish, flicker or change from frame to frame | [`Consistency`] |
-//! | something takes too long | that is the runtime's: `model.within(limit)`, `.par_map_within(…)` |
+//! | a handler takes too long | [`Handler::within`]; a step: `model.within(limit)`, `.map_async_within(…)`, `.par_map_within(…)` |
 //!
 //! # Around a handler
 //!
@@ -36,7 +36,8 @@
 //! |---|---|
 //! | ask several, the first with an opinion decides | [`Chain`] |
 //! | limit how often it corrects: in a run, per record | [`Handler::budget`], [`Handler::budget_each`] |
-//! | stop one that does too much, or harm | [`Handler::breaker`] |
+//! | let no record wait for one that takes long | [`Handler::within`] |
+//! | stop one that does too much, or harm, or is late too often | [`Handler::breaker`] |
 //! | try one out beside the others, without effect | [`Handler::shadow`] |
 //! | count what it says, what it repairs and what it harms | [`Handler::metered`], [`Meter`]; on a list: [`testing::confusion`] |
 
@@ -68,6 +69,7 @@ mod stateful;
 pub mod testing;
 mod text;
 mod verdict;
+mod within;
 
 pub use agreement::{Agreement, Side};
 pub use ancestors::{Ancestor, Ancestors};
@@ -90,3 +92,4 @@ pub use said::Said;
 pub use shadow::Shadow;
 pub use stateful::{Stateful, stateful};
 pub use verdict::{NoLoop, Verdict};
+pub use within::Within;

@@ -11,7 +11,7 @@ use eddyline_runtime::{
     ports::Inlet,
     record::Trail,
     slots::{FilledView, Filling, HandlerView, Slot, SlotError, SlotView},
-    view::Role,
+    view::{Role, VerdictCounts},
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -165,11 +165,13 @@ impl<T: Data> Operator for Judge<T> {
             return out.put(batch, cx);
         };
         let mut elsewhere = Elsewhere::default();
+        let late = filled.handler.late();
         let judge = |value: &T, trail: Option<&Trail>| filled.handler.judge(value, &seen(trail));
         let (on, counts) =
             judge_rows(batch, &mut self.flags, cx, judge, |value, tag, verdict, judging, cx| {
                 obey_alone(value, tag, verdict, judging, &mut elsewhere, out, cx);
             });
+        let counts = VerdictCounts { late: filled.handler.late() - late, ..counts };
         drop(state);
         elsewhere.put(out, cx);
         out.put(on, cx);
