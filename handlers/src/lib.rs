@@ -17,7 +17,8 @@
 //! # Built in
 //!
 //! A [`Check`] is a list of rules; behind it stands what is to become of a value that breaks one: [`or_reject`](Check::or_reject),
-//! [`or_retry`](Check::or_retry), [`or_next`](Check::or_next), [`or_ask`](Check::or_ask), [`or_else`](Check::or_else).
+//! [`or_retry`](Check::or_retry), [`or_next`](Check::or_next), [`or_ask`](Check::or_ask), [`or_else`](Check::or_else); and behind those
+//! that send back, what becomes of it in the end: [`OrAgain`].
 //!
 //! | what is wrong | read |
 //! |---|---|
@@ -58,6 +59,7 @@ mod handler;
 mod in_loop;
 mod meter;
 mod next;
+mod or_again;
 mod otherwise;
 mod pattern;
 mod question;
@@ -85,6 +87,7 @@ pub use handler::{FnHandler, Handler, Seen, by};
 pub use in_loop::InLoop;
 pub use meter::{Counts, Meter, MeterReport, Metered};
 pub use next::NextAlternative;
+pub use or_again::OrAgain;
 pub use pattern::{Pattern, PatternError};
 pub use question::{Answer, Question};
 pub use registry::{Handlers, RegistryError};

@@ -24,8 +24,8 @@ use crate::{
 };
 
 impl<T: Data> Stream<T> {
-    /// Leaves an empty place for a handler: everything passes, until one of `handlers` is put there while the workflow runs, on the page
-    /// or over HTTP (`POST /api/slots/3`).
+    /// Leaves an empty place for a handler: everything passes, until one of `handlers` is put there while the workflow runs, on the page,
+    /// over HTTP (`POST /api/slots/3`), or from code ([`Workflow::slots`](crate::Workflow::slots)).
     ///
     /// It judges in shadow first: what it would have said is counted and shown, and changes nothing, nor does a panic in it. Then it
     /// may be obeyed. Its parameters can be changed at any time; what it has learned stays, where its state is declared

@@ -470,7 +470,7 @@ impl Watch for Handle {
     }
 
     fn slots(&self) -> Vec<SlotView> {
-        self.graph.slots().iter().map(|(_, slot)| slot.view()).collect()
+        self.graph.slot_views()
     }
 
     fn fill(&self, node: u32, filling: Filling) -> Result<(), SlotError> {
