@@ -129,8 +129,8 @@ pub trait Handler<T>: Send + 'static {
     /// comes back. Records on which it was late, or was not asked as it still was, are counted ([`late`](Handler::late)): in its
     /// meter, the report and on the page; [`late_at_most`](Breaker::late_at_most) has a breaker open.
     ///
-    /// Handing a value over takes some 10 µs: it is for handlers that ask a model, a file or a service. What is a future goes into
-    /// `map_async_within`, several at a time, and its answer to a handler behind that; a model has a limit by itself
+    /// Handing a value over takes a clone and two changes of threads: it is for handlers that ask a model, a file or a service. What is a future goes into
+    /// `map_async` with a limit of its own, several at a time, and its answer to a handler behind that: `map_async_within` shows how; a model has a limit by itself
     /// (`model.within(limit)`). A panic is a fault of its record, and is printed too. What a handler has learned cannot be handed on
     /// while it is late.
     ///

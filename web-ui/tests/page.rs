@@ -348,6 +348,48 @@ async fn only_the_page_itself_may_steer() {
 }
 
 #[tokio::test]
+async fn who_steers_must_say_the_token_where_there_is_one() {
+    let run = Arc::new(MadeUp::default());
+    let mut page = on("127.0.0.1:0").token("a-river-7");
+    page.open().await.unwrap();
+    page.started(run.clone());
+    let all = [
+        "drain",
+        "stop",
+        "pause",
+        "resume",
+        "questions/3/17",
+        "slots/3",
+        "quarantine/replay",
+        "nodes/3/pause",
+        "nodes/3/resume",
+    ];
+    for path in all {
+        for wrong in ["", "Authorization: Bearer a-river-8\r\n", "Authorization: a-river-7\r\n"] {
+            let answer = post(&page, &format!("/api/{path}"), "{}", wrong).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 401") && answer.contains("EDDYLINE_TOKEN"),
+                "{path}: {answer}"
+            );
+        }
+    }
+    assert_eq!((run.drained.load(SeqCst), run.stopped.load(SeqCst)), (0, 0));
+    assert!(run.steered.lock().unwrap().is_empty());
+
+    let right = "Authorization: Bearer a-river-7\r\n";
+    assert!(post(&page, "/api/drain", "", right).await.starts_with("HTTP/1.1 202"));
+    assert_eq!(run.drained.load(SeqCst), 1);
+    let elsewhere = format!("{right}Origin: http://evil.example\r\n");
+    assert!(post(&page, "/api/drain", "", &elsewhere).await.starts_with("HTTP/1.1 403"));
+    for path in ["/", "/api/graph", "/api/questions", "/api/quarantine"] {
+        assert!(get(&page, path).await.starts_with("HTTP/1.1 200"), "who looks is not asked: {path}");
+    }
+
+    let error = on("127.0.0.1:0").token("two words").open().await.unwrap_err();
+    assert!(error.to_string().contains("token"), "{error}");
+}
+
+#[tokio::test]
 async fn a_run_and_one_operator_can_be_paused() {
     let (page, run) = showing(MadeUp::default()).await;
     let post = async |path: &str, origin: &str| {

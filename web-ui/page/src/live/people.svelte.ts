@@ -2,6 +2,7 @@
 
 import type { Question } from './contract';
 import { textOf } from './pictures';
+import { steer } from './steer.svelte';
 
 class People {
   questions = $state.raw<Question[]>([]);
@@ -32,7 +33,7 @@ class People {
   async answer({ node, number }: Question, answer: unknown): Promise<boolean> {
     this.refused = '';
     try {
-      const reply = await fetch(`/api/questions/${node}/${number}`, { method: 'POST', body: JSON.stringify(answer) });
+      const reply = await steer.post(`/api/questions/${node}/${number}`, answer);
       if (!reply.ok) this.refused = ((await reply.json()) as { what: string }).what;
     } catch {
       this.refused = 'The server did not answer; try again once it is back.';
