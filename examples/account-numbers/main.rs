@@ -35,13 +35,16 @@ async fn main() -> ExitCode {
 async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
-    let known = ["--once", "--figures", "--numbers", "--seeds", "--listen", "--help"];
+    let known = ["--once", "--figures", "--numbers", "--seeds", "--listen", "--token", "--help"];
     let unknown = args.iter().find(|arg| arg.starts_with("--") && !known.contains(&arg.as_str()));
     if args.iter().any(|arg| arg == "--help") || unknown.is_some() {
         if let Some(arg) = unknown {
             eprintln!("there is no option {arg}");
         }
         println!("account-numbers [--listen 127.0.0.1:8080]          read numbers for ever, with the page");
+        println!(
+            "                [--token WORD]                      nobody steers it who does not say this"
+        );
         println!("account-numbers --once [--numbers 2000] [--seeds 3] compare five ways, print the table");
         println!(
             "                                                    (--figures: the scores only, as JSON lines)"
@@ -53,7 +56,12 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         let seeds = value("--seeds").map_or(Ok(3), |n| n.parse())?;
         return table::compare(numbers, seeds, args.iter().any(|arg| arg == "--figures")).await;
     }
-    for_ever(value("--listen").map_or("127.0.0.1:8080", String::as_str)).await?;
+    let page = web_ui::on(value("--listen").map_or("127.0.0.1:8080", String::as_str));
+    let page = match value("--token") {
+        Some(token) => page.token(token),
+        None => page,
+    };
+    for_ever(page).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -62,13 +70,13 @@ fn plan() -> Result<Plan, Box<dyn Error>> {
     Ok(Plan::from_toml(include_str!("plan.toml"), "plan.toml")?)
 }
 
-async fn for_ever(address: &str) -> Result<(), Box<dyn Error>> {
+async fn for_ever(page: web_ui::Page) -> Result<(), Box<dyn Error>> {
     let policy = Policy::load()?;
     let numbers = Pictures::test(&policy)?.numbers(1, false).inspect(|_| std::thread::sleep(PACE));
     let flow = Workflow::new("account-numbers").placed(plan()?).lineage(Lineage::Ids);
     let numbers = flow.source("numbers", numbers).replayable();
     flow::read(numbers, Mode::Handlers, policy, &Arc::new(AtomicU64::new(0))).ignore().named("read");
-    let report = flow.run_with(web_ui::on(address).until_ctrl_c()).await?;
+    let report = flow.run_with(page.until_ctrl_c()).await?;
     print!("{report}");
     Ok(())
 }

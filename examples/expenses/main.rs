@@ -62,10 +62,12 @@ fn judge(booking: &Booking) -> Verdict<Booking> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let listen = args.iter().position(|arg| arg == "--listen").and_then(|at| args.get(at + 1));
+    let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
+    let (listen, token) = (value("--listen"), value("--token"));
     let once = args.iter().any(|arg| arg == "--once");
-    if !once && !args.is_empty() && listen.is_none() {
+    if !once && !args.is_empty() && listen.is_none() && token.is_none() {
         println!("expenses [--listen 127.0.0.1:8080]   ask on the page's tab People, until all is answered");
+        println!("         [--token WORD]               nobody steers it who does not say this");
         println!("expenses --once                      have a program answer, print the sums");
         return Ok(());
     }
@@ -84,7 +86,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         clerks.answered_by(|_, question| question.candidates.first().cloned().map(Answer::Replace));
         flow.run().await?
     } else {
-        flow.run_with(web_ui::on(listen.map_or("127.0.0.1:8080", String::as_str))).await?
+        let page = web_ui::on(listen.map_or("127.0.0.1:8080", String::as_str));
+        flow.run_with(match token {
+            Some(token) => page.token(token),
+            None => page,
+        })
+        .await?
     };
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for booking in report.take(booked) {

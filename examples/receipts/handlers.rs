@@ -162,10 +162,7 @@ fn replaced(reading: &Reading, fields: Fields) -> Verdict<Reading> {
 
 /// Has what is not plausible looked at in another way, and in the end by a person.
 pub fn look_again() -> Result<impl Handler<Reading, Retry = NextAlternative>, Box<dyn Error>> {
-    Ok(plausible()?.or_else(|reading, violations, seen| match seen.alternatives_left {
-        0 => Verdict::Escalate(question(reading, violations)),
-        _ => Verdict::NextAlternative,
-    }))
+    Ok(plausible()?.or_next().or_ask(question))
 }
 
 fn question(reading: &Reading, violations: &[&str]) -> Question<Reading> {

@@ -40,13 +40,14 @@ async fn main() -> ExitCode {
 
 const HELP: &str = "\
 receipts [--listen 127.0.0.1:8080] [--plan FILE]             read receipts for ever, with the page
+         [--token WORD]                                      (nobody steers it who does not say this)
 receipts --once [--receipts 32] [--seeds 3] [--plan FILE]    compare four ways, print the tables
                                                              (--figures: the scores only, as JSON lines)";
 
 async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
-    let known = ["--once", "--figures", "--receipts", "--seeds", "--plan", "--listen", "--help"];
+    let known = ["--once", "--figures", "--receipts", "--seeds", "--plan", "--listen", "--token", "--help"];
     if let Some(arg) = args.iter().find(|arg| arg.starts_with("--") && !known.contains(&arg.as_str())) {
         return Err(format!("there is no option {arg}\n{HELP}").into());
     }
@@ -67,17 +68,22 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         let (receipts, seeds) = (number("--receipts", 32)?, number("--seeds", 3)? as u64);
         return table::compare(receipts, seeds, &plan, args.iter().any(|arg| arg == "--figures")).await;
     }
-    for_ever(value("--listen").map_or("127.0.0.1:8080", String::as_str), plan).await?;
+    let page = web_ui::on(value("--listen").map_or("127.0.0.1:8080", String::as_str));
+    let page = match value("--token") {
+        Some(token) => page.token(token),
+        None => page,
+    };
+    for_ever(page, plan).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn for_ever(address: &str, plan: Plan) -> Result<(), Box<dyn Error>> {
+async fn for_ever(page: web_ui::Page, plan: Plan) -> Result<(), Box<dyn Error>> {
     let flow = flow::new("receipts").placed(plan);
     let meters = Meters { spelling: Meter::new("spelling"), amounts: Meter::new("amounts") };
     let receipts = Page::all(1, false).inspect(|_| std::thread::sleep(PACE));
     let (read, _clerks) = flow::read(flow.source("receipts", receipts), Way::Handlers, &meters)?;
     read.ignore().named("read");
-    let report = flow.run_with(web_ui::on(address).until_ctrl_c()).await?;
+    let report = flow.run_with(page.until_ctrl_c()).await?;
     print!("{report}");
     Ok(())
 }

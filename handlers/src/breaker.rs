@@ -61,6 +61,7 @@ struct Limits {
     window: usize,
     corrected: Option<f64>,
     taken_out: Option<f64>,
+    late: Option<f64>,
     half_open_after: Option<u64>,
 }
 
@@ -81,6 +82,7 @@ struct Circuit {
 struct Tally {
     corrected: usize,
     taken_out: usize,
+    late: usize,
     repaired: usize,
     harmed: usize,
 }
@@ -89,6 +91,7 @@ impl Tally {
     fn add(&mut self, other: Tally) {
         self.corrected += other.corrected;
         self.taken_out += other.taken_out;
+        self.late += other.late;
         self.repaired += other.repaired;
         self.harmed += other.harmed;
     }
@@ -96,6 +99,7 @@ impl Tally {
     fn take(&mut self, other: Tally) {
         self.corrected -= other.corrected;
         self.taken_out -= other.taken_out;
+        self.late -= other.late;
         self.repaired -= other.repaired;
         self.harmed -= other.harmed;
     }
@@ -104,8 +108,8 @@ impl Tally {
 impl<T> Breaker<T> {
     /// Limits over the last `records` that the handler judged; at least one.
     pub fn over(records: usize) -> Self {
-        let limits =
-            Limits { window: records.max(1), corrected: None, taken_out: None, half_open_after: None };
+        let window = records.max(1);
+        let limits = Limits { window, corrected: None, taken_out: None, late: None, half_open_after: None };
         Self { limits, truth: None, circuit: Arc::default() }
     }
 
@@ -120,6 +124,13 @@ impl<T> Breaker<T> {
     #[must_use]
     pub fn taken_out_at_most(mut self, share: f64) -> Self {
         self.limits.taken_out = Some(share);
+        self
+    }
+
+    /// It opens where the handler was late for more than this share (0 to 1) of the window. See [`Handler::within`].
+    #[must_use]
+    pub fn late_at_most(mut self, share: f64) -> Self {
+        self.limits.late = Some(share);
         self
     }
 
@@ -162,13 +173,14 @@ impl<T> Breaker<T> {
         self.circuit.lock().asks(&self.limits)
     }
 
-    /// Whether the handler is obeyed that has said this.
-    fn obeys<R>(&self, value: &T, verdict: &Verdict<T, R>) -> bool {
+    /// Whether the handler is obeyed that has said this, in time or not.
+    fn obeys<R>(&self, value: &T, verdict: &Verdict<T, R>, is_late: bool) -> bool {
         // The author's truth is asked before the lock is taken: it may panic.
         let change = Change::of(value, verdict, |value| self.truth.as_ref().and_then(|truth| truth(value)));
         let tally = Tally {
             corrected: change.said.changes().into(),
             taken_out: change.said.takes_out().into(),
+            late: is_late.into(),
             repaired: change.repaired().into(),
             harmed: change.harmed().into(),
         };
@@ -230,6 +242,7 @@ impl Limits {
         let Tally { repaired, harmed, .. } = sum;
         over("corrected", sum.corrected, self.corrected)
             .or_else(|| over("took out", sum.taken_out, self.taken_out))
+            .or_else(|| over("late for", sum.late, self.late))
             .or_else(|| {
                 let harm = || format!("of {} records harmed {harmed} and repaired {repaired}", self.window);
                 (harmed > repaired).then(harm)
@@ -262,8 +275,17 @@ impl<T: 'static, H: Handler<T>> Handler<T> for Guarded<T, H> {
         if !self.breaker.asks() {
             return Verdict::Abstain;
         }
+        let late = self.handler.late();
         let verdict = self.handler.judge(value, seen);
-        if self.breaker.obeys(value, &verdict) { verdict } else { Verdict::Abstain }
+        if self.breaker.obeys(value, &verdict, self.handler.late() > late) {
+            verdict
+        } else {
+            Verdict::Abstain
+        }
+    }
+
+    fn late(&self) -> u64 {
+        self.handler.late()
     }
 
     fn state(&self) -> Option<Value> {

@@ -150,6 +150,10 @@ impl<T, H: Handler<T>> Handler<T> for Budgeted<H> {
         if Said::of(&verdict).changes() && !self.budget.ask() { Verdict::Abstain } else { verdict }
     }
 
+    fn late(&self) -> u64 {
+        self.handler.late()
+    }
+
     fn state(&self) -> Option<Value> {
         self.handler.state()
     }
@@ -184,6 +188,10 @@ impl<T: 'static, H: Handler<T>> Handler<T> for BudgetedEach<T, H> {
         let verdict = self.handler.judge(value, seen);
         let spends = Said::of(&verdict).changes();
         if spends && !self.budget.ask((self.record)(value)) { Verdict::Abstain } else { verdict }
+    }
+
+    fn late(&self) -> u64 {
+        self.handler.late()
     }
 
     fn state(&self) -> Option<Value> {

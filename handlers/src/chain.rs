@@ -61,6 +61,10 @@ impl<T: 'static, R: 'static> Handler<T> for Chain<T, R> {
         verdicts.find(|verdict| !matches!(verdict, Verdict::Abstain)).unwrap_or(Verdict::Abstain)
     }
 
+    fn late(&self) -> u64 {
+        self.handlers.iter().map(|(_, handler)| handler.late()).sum()
+    }
+
     /// Of each, in the order in which they are asked.
     fn state(&self) -> Option<Value> {
         let all: Vec<_> = self.handlers.iter().map(|(_, handler)| handler.state()).collect();

@@ -10,6 +10,7 @@
 /// | [`or_replace`](Check::or_replace) | goes on with another value |
 /// | [`or_retry`](Check::or_retry) | goes back to a feedback point, as long as rounds are left |
 /// | [`or_next`](Check::or_next) | has the nearest step with alternatives try the next one |
+/// | [`or_retry(…).or_ask(…)`](crate::OrAgain), [`or_next().or_ask(…)`](crate::OrAgain) | goes back, and in the end, when nothing is left, waits for a person; so with `or_replace`, `or_drop`, `or_else` |
 /// | [`or_ask`](Check::or_ask) | waits for a person |
 /// | [`or_else`](Check::or_else) | is what your closure says |
 ///

@@ -1,9 +1,13 @@
 //! Who judges, and what it sees beside the value.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Breaker, Budget, EachBudget, InLoop, Meter, NoLoop, Verdict, breaker, budget, meter, shadow};
+use crate::{
+    Breaker, Budget, EachBudget, InLoop, Meter, NoLoop, Verdict, breaker, budget, meter, shadow, within,
+};
 
 /// What a handler sees beside the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,6 +44,12 @@ pub trait Handler<T>: Send + 'static {
 
     /// Judges one value.
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, Self::Retry>;
+
+    /// For how many values it gave no verdict in time, so that another was said in its place. See [`within`](Handler::within).
+    /// Whoever wraps a handler passes this on.
+    fn late(&self) -> u64 {
+        0
+    }
 
     /// What it has learned, to be saved or handed to another of its kind; nothing where it has no declared state. See
     /// [`stateful`](crate::stateful).
@@ -110,6 +120,42 @@ pub trait Handler<T>: Send + 'static {
         breaker::Guarded::new(self, breaker.clone())
     }
 
+    /// Gives it `limit` for each value, and no longer: then it abstains, or, with [`or_reject`](within::Within::or_reject) behind this,
+    /// rejects.
+    ///
+    /// Code cannot be ended from outside. So it judges clones of the values on a thread of its own; where the time is up the record goes
+    /// on, and what is said of it later is thrown away. Until then the handler is not asked, and further records go on at once: a
+    /// handler that hangs costs the stream one `limit`, and one that always takes too long, at most one `limit` each time that it
+    /// comes back. Records on which it was late, or was not asked as it still was, are counted ([`late`](Handler::late)): in its
+    /// meter, the report and on the page; [`late_at_most`](Breaker::late_at_most) has a breaker open.
+    ///
+    /// Handing a value over takes a clone and two changes of threads: it is for handlers that ask a model, a file or a service. What is a future goes into
+    /// `map_async` with a limit of its own, several at a time, and its answer to a handler behind that: `map_async_within` shows how; a model has a limit by itself
+    /// (`model.within(limit)`). A panic is a fault of its record, and is printed too. What a handler has learned cannot be handed on
+    /// while it is late.
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    /// use eddyline_handlers::{Handler, NoLoop, Seen, Verdict, by, testing};
+    ///
+    /// // Hangs on 2.
+    /// let second_engine = by(|n: &i32, _: &Seen| -> Verdict<i32> {
+    ///     if *n == 2 {
+    ///         thread::sleep(Duration::from_secs(60));
+    ///     }
+    ///     Verdict::Replace(10 * n)
+    /// });
+    /// let said = testing::judge(second_engine.within(Duration::from_secs(1)), [1, 2, 3]);
+    /// assert_eq!(said, [Verdict::Replace(10), Verdict::Abstain, Verdict::Abstain], "nobody waits for it with 3");
+    /// ```
+    fn within(self, limit: Duration) -> within::Within<T, Self>
+    where
+        Self: Handler<T, Retry: Send + Sync> + Sized,
+        T: Clone + Send + 'static,
+    {
+        within::Within::new(self, limit)
+    }
+
     /// The same handler where one is asked for that may send records back to a feedback point: in a [`Chain`](crate::Chain), or
     /// behind a key.
     fn in_loop<R>(self) -> InLoop<Self, R>
@@ -126,6 +172,10 @@ impl<T, H: Handler<T> + ?Sized> Handler<T> for Box<H> {
 
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, H::Retry> {
         (**self).judge(value, seen)
+    }
+
+    fn late(&self) -> u64 {
+        (**self).late()
     }
 
     fn state(&self) -> Option<Value> {

@@ -49,6 +49,10 @@ impl<T, R: 'static, H: Handler<T, Retry = NoLoop>> Handler<T> for InLoop<H, R> {
         }
     }
 
+    fn late(&self) -> u64 {
+        self.handler.late()
+    }
+
     fn state(&self) -> Option<Value> {
         self.handler.state()
     }

@@ -17,7 +17,8 @@
 //! # Built in
 //!
 //! A [`Check`] is a list of rules; behind it stands what is to become of a value that breaks one: [`or_reject`](Check::or_reject),
-//! [`or_retry`](Check::or_retry), [`or_next`](Check::or_next), [`or_ask`](Check::or_ask), [`or_else`](Check::or_else).
+//! [`or_retry`](Check::or_retry), [`or_next`](Check::or_next), [`or_ask`](Check::or_ask), [`or_else`](Check::or_else); and behind those
+//! that send back, what becomes of it in the end: [`OrAgain`].
 //!
 //! | what is wrong | read |
 //! |---|---|
@@ -28,7 +29,7 @@
 //! | fields do not fit one another | [`Check::sum`], [`Check::in_order`], [`Check::holds`] |
 //! | two readings differ | [`Agreement`] |
 //! | objects vanish, flicker or change from frame to frame | [`Consistency`] |
-//! | something takes too long | that is the runtime's: `model.within(limit)`, `.par_map_within(…)` |
+//! | a handler takes too long | [`Handler::within`]; a step: `model.within(limit)`, `.map_async_within(…)`, `.par_map_within(…)` |
 //!
 //! # Around a handler
 //!
@@ -36,7 +37,8 @@
 //! |---|---|
 //! | ask several, the first with an opinion decides | [`Chain`] |
 //! | limit how often it corrects: in a run, per record | [`Handler::budget`], [`Handler::budget_each`] |
-//! | stop one that does too much, or harm | [`Handler::breaker`] |
+//! | let no record wait for one that takes long | [`Handler::within`] |
+//! | stop one that does too much, or harm, or is late too often | [`Handler::breaker`] |
 //! | try one out beside the others, without effect | [`Handler::shadow`] |
 //! | count what it says, what it repairs and what it harms | [`Handler::metered`], [`Meter`]; on a list: [`testing::confusion`] |
 
@@ -57,6 +59,7 @@ mod handler;
 mod in_loop;
 mod meter;
 mod next;
+mod or_again;
 mod otherwise;
 mod pattern;
 mod question;
@@ -68,6 +71,7 @@ mod stateful;
 pub mod testing;
 mod text;
 mod verdict;
+mod within;
 
 pub use agreement::{Agreement, Side};
 pub use ancestors::{Ancestor, Ancestors};
@@ -83,6 +87,7 @@ pub use handler::{FnHandler, Handler, Seen, by};
 pub use in_loop::InLoop;
 pub use meter::{Counts, Meter, MeterReport, Metered};
 pub use next::NextAlternative;
+pub use or_again::OrAgain;
 pub use pattern::{Pattern, PatternError};
 pub use question::{Answer, Question};
 pub use registry::{Handlers, RegistryError};
@@ -90,3 +95,4 @@ pub use said::Said;
 pub use shadow::Shadow;
 pub use stateful::{Stateful, stateful};
 pub use verdict::{NoLoop, Verdict};
+pub use within::Within;

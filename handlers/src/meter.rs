@@ -67,6 +67,8 @@ pub struct Counts {
     pub escalated: u64,
     /// Sent another way.
     pub rerouted: u64,
+    /// Values that it did not judge in time ([`Handler::within`]); they are also counted as what was said of them then.
+    pub late: u64,
     /// Values on which it panicked in shadow; elsewhere a panic is a fault of the record, and is not counted here.
     pub panicked: u64,
     /// What it did to right and to wrong values, where the meter has a truth.
@@ -126,11 +128,13 @@ impl<T> Meter<T> {
         self.counts.lock().shadow = true;
     }
 
-    fn count<R>(&self, value: &T, verdict: &Verdict<T, R>) {
+    fn count<R>(&self, value: &T, verdict: &Verdict<T, R>, late: u64) {
         let truth = |value: &T| self.truth.as_ref().and_then(|truth| truth(value));
         // The author's truth is asked before the lock is taken: it may panic.
         let change = Change::of(value, verdict, truth);
-        self.counts.lock().count(change);
+        let mut counts = self.counts.lock();
+        counts.count(change);
+        counts.late += late;
     }
 }
 
@@ -160,9 +164,14 @@ impl<T: 'static, H: Handler<T>> Handler<T> for Metered<T, H> {
     type Retry = H::Retry;
 
     fn judge(&mut self, value: &T, seen: &Seen) -> Verdict<T, H::Retry> {
+        let late = self.handler.late();
         let verdict = self.handler.judge(value, seen);
-        self.meter.count(value, &verdict);
+        self.meter.count(value, &verdict, self.handler.late() - late);
         verdict
+    }
+
+    fn late(&self) -> u64 {
+        self.handler.late()
     }
 
     fn state(&self) -> Option<Value> {
@@ -194,12 +203,18 @@ impl Display for MeterReport {
             f,
             "| handler | seen | fired | corrected | returned | rejected | dropped | escalated | rerouted | abstained "
         )?;
-        writeln!(f, "| repaired | harmed | undetected |\n|---|{}", "--:|".repeat(12))?;
+        let late = self.handlers.iter().any(|c| c.late > 0);
+        let columns = if late { 13 } else { 12 };
+        let head = if late { "| late " } else { "" };
+        writeln!(f, "{head}| repaired | harmed | undetected |\n|---|{}", "--:|".repeat(columns))?;
         for c in &self.handlers {
             let shadow = if c.shadow { " (shadow)" } else { "" };
             write!(f, "| {}{shadow} | {} | {} | {} ", c.handler, c.seen, c.fired(), c.corrected)?;
             write!(f, "| {} | {} | {} ", c.returned, c.rejected, c.dropped)?;
             write!(f, "| {} | {} | {} ", c.escalated, c.rerouted, c.abstained)?;
+            if late {
+                write!(f, "| {} ", c.late)?;
+            }
             match c.truth {
                 Some(t) => writeln!(f, "| {} | {} | {} |", t.repaired(), t.harmed(), t.undetected())?,
                 None => writeln!(f, "| | | |")?,

@@ -1,6 +1,6 @@
 //! What is to become of a value that does not fit its check: makes a handler of a [`Check`].
 
-use crate::{Check, Handler, NextAlternative, NoLoop, Question, Seen, Verdict, by};
+use crate::{Check, Handler, NextAlternative, NoLoop, OrAgain, Question, Seen, Verdict, by};
 
 impl<T: 'static> Check<T> {
     /// What does not fit ends in quarantine; the reason names all rules that do not hold.
@@ -34,7 +34,7 @@ impl<T: 'static> Check<T> {
     }
 
     /// What does not fit goes back to the feedback point of the handler's key, as the value that `again` makes of it. Where no
-    /// rounds are left it is rejected with the rules that do not hold.
+    /// rounds are left it is rejected with the rules that do not hold, or what is said behind this becomes of it: see [`OrAgain`].
     ///
     /// ```
     /// # use eddyline_handlers::{Check, Seen, Verdict, testing};
@@ -42,23 +42,22 @@ impl<T: 'static> Check<T> {
     /// assert_eq!(testing::judge_seen(make(), Seen::after(0, 1), [12]), [Verdict::Retry(6)]);
     /// assert_eq!(testing::judge_seen(make(), Seen::after(1, 0), [12]), [Verdict::reject("count is not in ..10")]);
     /// ```
-    pub fn or_retry<R: 'static>(
-        self,
-        mut again: impl FnMut(&T) -> R + Send + 'static,
-    ) -> impl Handler<T, Retry = R> {
-        self.or_else(move |value, violations, seen| match seen.rounds_left {
-            0 => reject(violations),
-            _ => Verdict::Retry(again(value)),
-        })
+    pub fn or_retry<R: 'static>(self, mut again: impl FnMut(&T) -> R + Send + 'static) -> OrAgain<T, R> {
+        OrAgain::new(self, move |value, seen| (seen.rounds_left > 0).then(|| again(value)))
     }
 
     /// What does not fit has the step whose key the handler holds try its next alternative. Where none is left it is rejected
-    /// with the rules that do not hold.
-    pub fn or_next(self) -> impl Handler<T, Retry = NextAlternative> {
-        self.or_else(|_, violations, seen| match seen.alternatives_left {
-            0 => reject(violations),
-            _ => Verdict::NextAlternative,
-        })
+    /// with the rules that do not hold, or what is said behind this becomes of it, as in `.or_next().or_ask(…)`: see [`OrAgain`].
+    ///
+    /// ```
+    /// # use eddyline_handlers::{Check, Seen, Verdict, testing};
+    /// let make = || Check::new().range("sure", |read: &(&str, f64)| read.1, 0.8..).or_next();
+    /// let left = Seen::default().with_alternatives_left(1);
+    /// assert_eq!(testing::judge_seen(make(), left, [("7", 0.4)]), [Verdict::NextAlternative]);
+    /// assert_eq!(testing::judge(make(), [("7", 0.4)]), [Verdict::reject("sure is not in 0.8..")]);
+    /// ```
+    pub fn or_next(self) -> OrAgain<T, NextAlternative> {
+        OrAgain::new(self, |_, seen| (seen.alternatives_left > 0).then_some(NextAlternative))
     }
 
     /// What does not fit is a question for a person. `ask` gets the value and the rules that do not hold. In a workflow it needs a
@@ -110,7 +109,7 @@ fn reason(violations: &[&str]) -> String {
     violations.join("; ")
 }
 
-fn reject<T, R>(violations: &[&str]) -> Verdict<T, R> {
+pub(crate) fn reject<T, R>(violations: &[&str]) -> Verdict<T, R> {
     Verdict::Reject(reason(violations))
 }
 

@@ -28,6 +28,10 @@ impl<T: 'static, H: Handler<T>> Handler<T> for Shadow<T, H> {
         Verdict::Abstain
     }
 
+    fn late(&self) -> u64 {
+        self.0.late()
+    }
+
     fn state(&self) -> Option<Value> {
         self.0.state()
     }

@@ -1,6 +1,10 @@
 //! A desk: where people, or a program in their place, see questions and answer them.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use eddyline_handlers::{Answer, Question};
 use eddyline_runtime::{
@@ -13,6 +17,7 @@ use eddyline_runtime::{
 };
 use parking_lot::Mutex;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Notify;
 
 /// Where the questions of one handler wait; see [`Stream::escalate_to`](crate::Stream::escalate_to). Clones are the same desk.
@@ -68,6 +73,8 @@ struct Open<T> {
     question: Question<T>,
     asked: Moment,
     answer: Option<Answer<T>>,
+    /// The value and the candidates as a page shows them: it looks often, and pictures take their time.
+    shown: OnceLock<(Value, Vec<Value>)>,
 }
 
 impl<T: Data> Desk<T> {
@@ -175,7 +182,14 @@ impl<T> State<T> {
     }
 }
 
-impl<T: Clone> Open<T> {
+impl<T: Data> Open<T> {
+    fn shown(&self) -> &(Value, Vec<Value>) {
+        self.shown.get_or_init(|| {
+            let candidates = self.question.candidates.iter().map(|value| data::pictured(value, 1000));
+            (data::pictured(&self.value, 4000), candidates.collect())
+        })
+    }
+
     fn view(&self, number: u64) -> OpenQuestion<T> {
         OpenQuestion { number, value: self.value.clone(), question: self.question.clone() }
     }
@@ -217,7 +231,11 @@ impl<T: Data> Desk<T> {
         asked: Moment,
         answer: Option<Answer<T>>,
     ) {
-        self.0.state.lock().open.insert(number, Open { value, question, asked, answer });
+        self.0
+            .state
+            .lock()
+            .open
+            .insert(number, Open { value, question, asked, answer, shown: OnceLock::new() });
         self.0.changed.notify_waiters();
     }
 
@@ -267,20 +285,28 @@ enum Given<T> {
 impl<T: Data> Questions for Desk<T> {
     fn open(&self, most: usize) -> Vec<QuestionView> {
         let state = self.0.state.lock();
-        let view = |(number, open): (u64, &Open<T>)| QuestionView {
-            node: self.0.node,
-            number,
-            text: open.question.text.clone(),
-            value: data::preview(&open.value, 4000),
-            candidates: open.question.candidates.iter().map(|value| data::preview(value, 1000)).collect(),
-            asked_at_us: open.asked.as_micros() as u64,
-            until_us: u64::try_from(open.asked.saturating_add(open.question.within).as_micros())
-                .unwrap_or(u64::MAX),
+        let view = |(number, open): (u64, &Open<T>)| {
+            let (value, candidates) = open.shown().clone();
+            QuestionView {
+                node: self.0.node,
+                number,
+                text: open.question.text.clone(),
+                value,
+                candidates,
+                asked_at_us: open.asked.as_micros() as u64,
+                until_us: u64::try_from(open.asked.saturating_add(open.question.within).as_micros())
+                    .unwrap_or(u64::MAX),
+            }
         };
         state.waiting(0).take(most).map(view).collect()
     }
 
-    fn answer(&self, number: u64, answer: serde_json::Value) -> Result<(), AnswerError> {
+    fn whole(&self, number: u64) -> Option<Value> {
+        let state = self.0.state.lock();
+        serde_json::to_value(&state.waiting(number).next().filter(|(n, _)| *n == number)?.1.value).ok()
+    }
+
+    fn answer(&self, number: u64, answer: Value) -> Result<(), AnswerError> {
         let given = serde_json::from_value(answer);
         let given = given.map_err(|error| AnswerError::Unreadable { why: error.to_string() })?;
         let answer = match given {

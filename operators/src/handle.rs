@@ -119,6 +119,7 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
 
     fn process(&mut self, batch: Batch<T>, out: &mut Onward<T>, cx: &mut Cx<'_>) {
         let mut elsewhere = Elsewhere::default();
+        let late = self.handler.late();
         let judge = |value: &T, trail: Option<&Trail>| self.handler.judge(value, &seen(trail));
         let (on, counts) =
             judge_rows(batch, &mut self.flags, cx, judge, |value, tag, verdict, judging, cx| {
@@ -126,7 +127,7 @@ impl<T: Data, H: Handler<T, Retry = NoLoop>> Operator for Handle<T, H> {
             });
         elsewhere.put(out, cx);
         out.put(on, cx);
-        count(cx, counts);
+        count(cx, VerdictCounts { late: self.handler.late() - late, ..counts });
     }
 }
 
@@ -148,6 +149,7 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
         let mut back = Batch::default();
         let expected = batch.len().min(128);
         let mut spent = Spent::at(self.feedback);
+        let late = self.handler.late();
         let judge = |value: &T, trail: Option<&Trail>| {
             let rounds = trail.map_or(0, |trail| trail.rounds_at(self.feedback));
             self.handler.judge(value, &Seen::after(rounds, self.limit.saturating_sub(rounds)))
@@ -187,7 +189,7 @@ impl<T: Data, U: Data, H: Handler<T, Retry = U>> Operator for HandleOrRetry<T, U
         elsewhere.put(out, cx);
         retry.put(back, cx);
         out.put(on, cx);
-        count(cx, counts);
+        count(cx, VerdictCounts { late: self.handler.late() - late, ..counts });
     }
 }
 
@@ -297,5 +299,6 @@ pub(crate) fn count(cx: &Cx<'_>, new: VerdictCounts) {
         all.escalated += new.escalated;
         all.rerouted += new.rerouted;
         all.abstained += new.abstained;
+        all.late += new.late;
     });
 }

@@ -170,6 +170,7 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
         let mut elsewhere = Elsewhere::default();
         let mut back: Vec<Batch<Ask>> = ways.iter().map(|_| Batch::default()).collect();
         let mut timed = Timed::new(batch.len(), cx);
+        let late = self.handler.late();
         let judged = rows::look_at_rows(batch, cx, |value, tag| {
             let whom = whom(&self.steps, tag);
             let left = whom.as_ref().map_or(0, |whom| whom.left);
@@ -215,6 +216,6 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
         }
         elsewhere.put(out, cx);
         out.put(on, cx);
-        count(cx, counts);
+        count(cx, VerdictCounts { late: self.handler.late() - late, ..counts });
     }
 }

@@ -103,10 +103,14 @@ impl Display for HandlerTable {
         )?;
         write!(f, "| mean, µs | p99, µs | cost, ms ")?;
         let truth = self.rows.iter().any(|row| row.truth.is_some());
+        let late = self.rows.iter().any(|row| row.verdicts.late > 0);
+        if late {
+            write!(f, "| late ")?;
+        }
         if truth {
             write!(f, "| repaired | harmed | undetected ")?;
         }
-        writeln!(f, "|\n|---|{}", "--:|".repeat(if truth { 14 } else { 11 }))?;
+        writeln!(f, "|\n|---|{}", "--:|".repeat(11 + usize::from(late) + if truth { 3 } else { 0 }))?;
         for row in &self.rows {
             let v = &row.verdicts;
             let back = v.retried + v.next_alternative + v.revised + v.appended;
@@ -124,6 +128,9 @@ impl Display for HandlerTable {
                 None => write!(f, "| | ")?,
             }
             write!(f, "| {:.1} ", row.busy_us as f64 / 1e3)?;
+            if late {
+                write!(f, "| {} ", v.late)?;
+            }
             match &row.truth {
                 Some(t) => write!(f, "| {} | {} | {} ", t.repaired(), t.harmed(), t.undetected())?,
                 None if truth => write!(f, "| | | ")?,

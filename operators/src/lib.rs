@@ -31,7 +31,7 @@
 //! | put a model into it | [`Model`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | judge them by rules that are built in, count and limit who judges | [`handlers`] |
-//! | leave a place for a handler that is put there while it runs | [`Stream::slot`], [`handlers::Handlers`] |
+//! | leave a place for a handler that is put there while it runs | [`Stream::slot`], [`handlers::Handlers`], [`Workflow::slots`] |
 //! | send records back | [`Stream::feedback`], [`Rounds`] |
 //! | see what may still be taken back, and where that is waited for | [`Workflow::auxiliary`] |
 //! | revise, delete or add to what a record was made of | [`Stream::keep`], [`Stream::handle_kept`], [`Ancestors`] |
@@ -94,6 +94,7 @@ mod scan;
 mod scatter;
 mod sink;
 mod slot;
+mod slots;
 mod source;
 mod split;
 mod stream;
@@ -143,6 +144,7 @@ pub use kept::Kept;
 pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};
 pub use scatter::Gather;
+pub use slots::Slots;
 pub use stream::Stream;
 pub use window::Window;
 pub use workflow::Workflow;

@@ -82,6 +82,31 @@ impl<T: Data> Stream<T> {
     /// assert_eq!(report.faults()[0].kind, FaultKind::TimeOut);
     /// # Ok(()) }
     /// ```
+    ///
+    /// Where the record is to go on without an answer, the future itself has the limit, and a handler behind it decides:
+    ///
+    /// ```
+    /// # use eddyline::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// /// A second engine, which never answers for 2.
+    /// async fn second(n: u32) -> u32 {
+    ///     if n == 2 { std::future::pending().await } else { n + 1 }
+    /// }
+    ///
+    /// let flow = Workflow::new("second opinions");
+    /// let read = flow
+    ///     .source("read", [1, 2, 3])
+    ///     .map_async(8, async |n| (n, tokio::time::timeout(Duration::from_millis(20), second(n)).await.ok()))
+    ///     .handle("second engine", |(n, said)| match said {
+    ///         Some(other) if other != n => Verdict::Replace((*other, *said)),
+    ///         _ => Verdict::Abstain, // the same, or none in time
+    ///     })
+    ///     .map(|(n, _)| n)
+    ///     .ordered()
+    ///     .collect();
+    /// assert_eq!(flow.run().await?.take(read), [2, 2, 4]);
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn map_async_within<U: Data, Fut>(
         self,

@@ -11,7 +11,7 @@ use eddyline_runtime::{
     ports::Inlet,
     record::Trail,
     slots::{FilledView, Filling, HandlerView, Slot, SlotError, SlotView},
-    view::Role,
+    view::{Role, VerdictCounts},
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -24,8 +24,8 @@ use crate::{
 };
 
 impl<T: Data> Stream<T> {
-    /// Leaves an empty place for a handler: everything passes, until one of `handlers` is put there while the workflow runs, on the page
-    /// or over HTTP (`POST /api/slots/3`).
+    /// Leaves an empty place for a handler: everything passes, until one of `handlers` is put there while the workflow runs, on the page,
+    /// over HTTP (`POST /api/slots/3`), or from code ([`Workflow::slots`](crate::Workflow::slots)).
     ///
     /// It judges in shadow first: what it would have said is counted and shown, and changes nothing, nor does a panic in it. Then it
     /// may be obeyed. Its parameters can be changed at any time; what it has learned stays, where its state is declared
@@ -165,11 +165,13 @@ impl<T: Data> Operator for Judge<T> {
             return out.put(batch, cx);
         };
         let mut elsewhere = Elsewhere::default();
+        let late = filled.handler.late();
         let judge = |value: &T, trail: Option<&Trail>| filled.handler.judge(value, &seen(trail));
         let (on, counts) =
             judge_rows(batch, &mut self.flags, cx, judge, |value, tag, verdict, judging, cx| {
                 obey_alone(value, tag, verdict, judging, &mut elsewhere, out, cx);
             });
+        let counts = VerdictCounts { late: filled.handler.late() - late, ..counts };
         drop(state);
         elsewhere.put(out, cx);
         out.put(on, cx);

@@ -146,3 +146,54 @@ async fn a_handler_is_tried_obeyed_changed_and_taken_away() {
         "{table}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_code_that_runs_it_fills_it_too() {
+    let flow = Workflow::new("slot");
+    let (send, numbers) = tokio::sync::mpsc::channel::<i64>(100);
+    let numbers = futures::stream::unfold(numbers, async |mut from| Some((from.recv().await?, from)));
+    let (done, mut seen) = tokio::sync::mpsc::channel(100);
+    flow.source_stream("numbers", numbers)
+        .slot("check", handlers())
+        .for_each(move |n| done.try_send(n).unwrap());
+    let slots = flow.slots();
+
+    let refused = |result: Result<(), SlotError>| result.unwrap_err().to_string();
+    assert_eq!(refused(slots.obey("check")), "the slot `check` is empty: put a handler there first");
+    assert_eq!(refused(slots.fill("chek", "most", ())), "there is no slot `chek`; there is `check`");
+    assert_eq!(
+        refused(slots.fill("check", "least", ())),
+        "there is no handler `least`; there is `most`, `sum`"
+    );
+    assert_eq!(
+        refused(slots.fill("check", "most", json!({ "least": 1 }))),
+        "`most` has no parameter `least`; it has `most`, `why`"
+    );
+    assert!(refused(slots.fill("check", "most", "ten")).contains("invalid type"));
+
+    let running = tokio::spawn(flow.run());
+    slots.fill("check", "sum", ()).unwrap();
+    send.send(1).await.unwrap();
+    assert_eq!(seen.recv().await, Some(1), "in shadow");
+    slots.obey("check").unwrap();
+    send.send(2).await.unwrap();
+    assert_eq!(seen.recv().await, Some(3));
+    slots.fill("check", "sum", 10).unwrap();
+    send.send(3).await.unwrap();
+    assert_eq!(seen.recv().await, Some(60), "other parameters, obeyed as before, and nothing is forgotten");
+    let filled = slots.view("check").unwrap().filled.unwrap();
+    assert_eq!((filled.parameters, &filled.counts["corrected"]), (json!(10), &json!(1)));
+    slots.fill("check", "most", Most { most: 5, why: "large".into() }).unwrap();
+    send.send(6).await.unwrap();
+    assert_eq!(seen.recv().await, Some(6), "another handler begins in shadow");
+    slots.obey("check").unwrap();
+    slots.shadow("check").unwrap();
+    send.send(7).await.unwrap();
+    assert_eq!(seen.recv().await, Some(7));
+    slots.empty("check").unwrap();
+    assert!(slots.view("check").unwrap().filled.is_none());
+    drop(send);
+    assert!(running.await.unwrap().unwrap().is_balanced());
+    let gone = Workflow::new("gone").slots();
+    assert_eq!(gone.empty("check"), Err(SlotError::NotRunning));
+}

@@ -3,6 +3,8 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::picture::{self, Pictures};
+
 /// A value that may travel in a stream: everything that is `Clone`, serialisable and safe to share between threads.
 ///
 /// There is nothing to implement: `#[derive(Clone, Serialize, Deserialize)]` is enough.
@@ -37,16 +39,59 @@ pub(crate) fn shorten_type_name(full: &str) -> String {
     short + &word
 }
 
-/// A value as JSON for a person to look at: long lists and texts are shortened, and the whole is at most `limit` bytes.
+/// A value as JSON for a person to read: long lists and texts are shortened, pictures are words, and the whole is at most `limit`
+/// bytes.
 pub fn preview<T: Serialize>(value: &T, limit: usize) -> Value {
     match serde_json::to_value(value) {
-        Ok(mut json) => {
-            shorten(&mut json);
-            let text = json.to_string();
-            if text.len() <= limit { json } else { Value::String(cut(&text, limit)) }
-        }
-        Err(error) => Value::String(format!("cannot be shown: {error}")),
+        Ok(json) => shown(json, limit, Pictures::InWords).0,
+        Err(error) => unshowable(&error),
     }
+}
+
+/// The same for a page, with a few small pictures beside the `limit` (`data:image/…`).
+pub fn pictured<T: Serialize>(value: &T, limit: usize) -> Value {
+    match serde_json::to_value(value) {
+        Ok(json) => shown(json, limit, picture::FEW).0,
+        Err(error) => unshowable(&error),
+    }
+}
+
+/// What [`preview`] makes of a value that is JSON already.
+pub fn preview_of(json: &str, limit: usize) -> Value {
+    match serde_json::from_str(json) {
+        Ok(json) => shown(json, limit, Pictures::InWords).0,
+        Err(error) => unshowable(&error),
+    }
+}
+
+/// What [`pictured`] makes of a value that is JSON already.
+pub fn pictured_of(json: &str, limit: usize) -> Value {
+    match serde_json::from_str(json) {
+        Ok(json) => shown(json, limit, picture::FEW).0,
+        Err(error) => unshowable(&error),
+    }
+}
+
+/// A value without its pictures, for where it is printed.
+pub(crate) fn in_words(value: &Value) -> Value {
+    let mut value = value.clone();
+    picture::put_into_words(&mut value);
+    value
+}
+
+fn unshowable(error: &serde_json::Error) -> Value {
+    Value::String(format!("cannot be shown: {error}"))
+}
+
+/// Also the bytes of it that are pictures.
+fn shown(mut json: Value, limit: usize, mut pictures: Pictures) -> (Value, usize) {
+    let uncounted = shorten(&mut json, &mut pictures);
+    let text = json.to_string();
+    if text.len() <= limit.saturating_add(uncounted) {
+        return (json, uncounted);
+    }
+    picture::put_into_words(&mut json);
+    (Value::String(cut(&json.to_string(), limit)), 0)
 }
 
 /// A value that is kept for people, written so that it is made readable only when somebody reads it.
@@ -55,15 +100,38 @@ pub(crate) enum Written {
     /// As JSON.
     Whole(Box<str>),
     /// Cut by now, since it is long.
-    Shown(Value),
+    Shown {
+        value: Value,
+        /// Bytes of it that are pictures.
+        pictures: usize,
+    },
 }
 
 impl Written {
-    /// Writes a value; of a long one it keeps what [`preview`] makes of it.
+    /// Writes a value; of a long one it keeps what [`pictured`] makes of it.
     pub fn new<T: Serialize>(value: &T, limit: usize) -> Self {
         match serde_json::to_string(value) {
-            Ok(text) if text.len() <= limit => Self::Whole(text.into()),
-            _ => Self::Shown(preview(value, limit)),
+            Ok(text) => Self::of(&text, limit),
+            Err(error) => Self::unshowable(&error),
+        }
+    }
+
+    /// What cannot be written.
+    pub fn unshowable(error: &serde_json::Error) -> Self {
+        Self::Shown { value: unshowable(error), pictures: 0 }
+    }
+
+    /// The same of a value that is JSON already.
+    pub fn of(json: &str, limit: usize) -> Self {
+        if json.len() <= limit {
+            return Self::Whole(json.into());
+        }
+        match serde_json::from_str(json) {
+            Ok(value) => {
+                let (value, pictures) = shown(value, limit, picture::FEW);
+                Self::Shown { value, pictures }
+            }
+            Err(error) => Self::unshowable(&error),
         }
     }
 
@@ -71,15 +139,39 @@ impl Written {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Whole(text) => text.len(),
-            Self::Shown(value) => value.to_string().len(),
+            Self::Shown { value, .. } => value.to_string().len(),
+        }
+    }
+
+    /// How much of that are pictures that are beside the limit.
+    pub fn picture_bytes(&self) -> usize {
+        match self {
+            Self::Whole(_) => 0,
+            Self::Shown { pictures, .. } => *pictures,
+        }
+    }
+
+    /// Keeps words in the place of such pictures.
+    pub fn put_into_words(&mut self) {
+        if let Self::Shown { value, pictures: pictures @ 1.. } = self {
+            picture::put_into_words(value);
+            *pictures = 0;
         }
     }
 
     /// What [`preview`] makes of it.
     pub fn shown(&self) -> Value {
         match self {
-            Self::Shown(value) => value.clone(),
             Self::Whole(text) => preview_of(text, usize::MAX),
+            Self::Shown { value, .. } => in_words(value),
+        }
+    }
+
+    /// What [`pictured`] makes of it.
+    pub fn pictured(&self) -> Value {
+        match self {
+            Self::Shown { value, .. } => value.clone(),
+            Self::Whole(text) => pictured_of(text, usize::MAX),
         }
     }
 
@@ -87,50 +179,44 @@ impl Written {
     pub fn whole(&self) -> Option<&str> {
         match self {
             Self::Whole(text) => Some(text),
-            Self::Shown(_) => None,
+            Self::Shown { .. } => None,
         }
-    }
-}
-
-/// What [`preview`] makes of a value that is JSON already.
-pub fn preview_of(json: &str, limit: usize) -> Value {
-    match serde_json::from_str(json) {
-        Ok(mut value) => {
-            shorten(&mut value);
-            match value.to_string() {
-                text if text.len() > limit => Value::String(cut(&text, limit)),
-                _ => value,
-            }
-        }
-        Err(error) => Value::String(format!("cannot be shown: {error}")),
     }
 }
 
 const SHOWN_ENTRIES: usize = 16;
 const SHOWN_TEXT: usize = 400;
 
-fn shorten(json: &mut Value) {
+/// Shortens, and says how many bytes of what is left are pictures.
+fn shorten(json: &mut Value, pictures: &mut Pictures) -> usize {
     if let Some(summary) = tensor_summary(json) {
         *json = Value::String(summary);
-        return;
+        return 0;
     }
     match json {
         Value::Number(number) if number.is_f64() => {
             if let Some(rounded) = number.as_f64().map(four_digits).and_then(serde_json::Number::from_f64) {
                 *number = rounded;
             }
+            0
         }
         Value::Array(entries) => {
             let more = entries.len().saturating_sub(SHOWN_ENTRIES);
             entries.truncate(SHOWN_ENTRIES);
-            entries.iter_mut().for_each(shorten);
+            let uncounted = entries.iter_mut().map(|entry| shorten(entry, pictures)).sum();
             if more > 0 {
                 entries.push(Value::String(format!("… {more} more")));
             }
+            uncounted
         }
-        Value::Object(fields) => fields.values_mut().for_each(shorten),
-        Value::String(text) if text.len() > SHOWN_TEXT => *text = cut(text, SHOWN_TEXT),
-        _ => {}
+        Value::Object(fields) => fields.values_mut().map(|field| shorten(field, pictures)).sum(),
+        Value::String(text) => pictures.show(text).unwrap_or_else(|| {
+            if text.len() > SHOWN_TEXT {
+                *text = cut(text, SHOWN_TEXT);
+            }
+            0
+        }),
+        _ => 0,
     }
 }
 
@@ -184,5 +270,20 @@ mod tests {
         for list in lists {
             assert_eq!(Written::new(&list, 200).shown(), preview(&list, 200));
         }
+    }
+
+    #[test]
+    fn pictures_are_beside_the_limit_where_they_are_shown_and_words_elsewhere() {
+        let icon = picture::png(&[7; 48], 4, 4).unwrap();
+        let value = serde_json::json!({ "page": icon, "lines": ["a", "b"] });
+        assert_eq!(pictured(&value, 60), value);
+        let words = serde_json::json!({ "page": "a picture of 1 KB", "lines": ["a", "b"] });
+        assert_eq!(preview(&value, 60), words);
+        for limit in [60, 1000] {
+            assert_eq!(Written::new(&value, limit).pictured(), value);
+            assert_eq!(Written::new(&value, limit).shown(), words);
+        }
+        let Value::String(cut) = pictured(&value, 20) else { panic!("cut values are text") };
+        assert!(!cut.contains("data:") && cut.len() < 80, "{cut}");
     }
 }

@@ -192,7 +192,8 @@ impl Whence {
     }
 }
 
-/// Bytes of what sources brought that are kept in memory with faults; those of further faults cannot be replayed.
+/// Bytes of what sources brought, and of pictures, that are kept in memory with faults; further faults cannot be replayed, and their
+/// pictures are words.
 const KEPT_BYTES: usize = 64 << 20;
 /// Faults that are kept whole; of further ones only the counts are kept.
 pub const KEPT_FAULTS: usize = 100_000;
@@ -234,7 +235,7 @@ type Entry = Arc<(Filed, Arc<str>)>;
 struct Log {
     total: u64,
     next: u64,
-    /// Bytes of what sources brought.
+    /// Bytes of what sources brought, and of pictures.
     bytes: usize,
     kept: Kept,
     recent: VecDeque<(u64, Entry)>,
@@ -327,9 +328,11 @@ impl FaultLog {
         log.next += 1;
         log.total += 1;
         let reason = log.count(&fault, reason);
-        let bytes: usize = fault.roots.iter().filter_map(|root| root.value.as_deref()).map(str::len).sum();
+        let brought: usize = fault.roots.iter().filter_map(|root| root.value.as_deref()).map(str::len).sum();
+        let bytes = brought + fault.value.as_ref().map_or(0, Written::picture_bytes);
         if log.bytes + bytes > KEPT_BYTES {
             fault.roots.iter_mut().for_each(|root| root.value = None);
+            fault.value.iter_mut().for_each(Written::put_into_words);
         } else {
             log.bytes += bytes;
         }
@@ -372,7 +375,7 @@ impl FaultLog {
                 type_name: shorten_type_name(fault.type_name),
                 value: fault.value.as_ref().map(|value| match value.whole() {
                     Some(text) => text.into(),
-                    None => value.shown().to_string().into(),
+                    None => value.pictured().to_string().into(),
                 }),
                 roots: if fault.roots.is_empty() { root } else { fault.roots.clone() },
                 replays: self.replays.lock().get(&number).cloned().unwrap_or_default(),

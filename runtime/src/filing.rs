@@ -29,6 +29,11 @@ impl Cx<'_> {
         let shared = self.shared;
         let at = shared.clock.now();
         let roots = kept_roots(tag, shared);
+        let written = value.map(|value| serde_json::to_string(value).map(Box::<str>::from));
+        let kept = written.as_ref().map(|written| match written {
+            Ok(json) => Written::of(json, 4000),
+            Err(error) => Written::unshowable(error),
+        });
         let filing = shared.store.as_ref().map(|store| {
             let source = |root| (shared.source_of(root), root.seq());
             let only = || match &from {
@@ -48,7 +53,7 @@ impl Cx<'_> {
                 rounds: tag.rounds(),
                 at_unix_ms: shared.clock.started_unix_ms() + at.as_millis() as u64,
                 type_name: value.map(|_| short_type_name::<T>()).unwrap_or_default(),
-                value: value.and_then(|value| serde_json::to_string(value).ok()).map(Into::into),
+                value: written.and_then(Result::ok),
                 roots: if roots.is_empty() { only() } else { roots.clone() },
             };
             (store, filing)
@@ -60,7 +65,7 @@ impl Cx<'_> {
             record: tag.id,
             from,
             rounds: tag.rounds(),
-            value: value.map(|value| Written::new(value, 4000)),
+            value: kept,
             type_name: value.map_or("", |_| std::any::type_name::<T>()),
             roots,
             at,

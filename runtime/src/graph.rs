@@ -230,7 +230,26 @@ pub struct Graph {
     pub(crate) inner: Arc<Mutex<Inner>>,
 }
 
+/// A graph, as long as somebody else has it.
+#[derive(Clone)]
+pub struct WeakGraph {
+    name: Arc<str>,
+    inner: Weak<Mutex<Inner>>,
+}
+
+impl WeakGraph {
+    /// The graph, where it is still there.
+    pub fn upgrade(&self) -> Option<Graph> {
+        Some(Graph { name: Arc::clone(&self.name), inner: self.inner.upgrade()? })
+    }
+}
+
 impl Graph {
+    /// The same graph for those who are not to keep it alive.
+    pub fn downgrade(&self) -> WeakGraph {
+        WeakGraph { name: Arc::clone(&self.name), inner: Arc::downgrade(&self.inner) }
+    }
+
     /// An empty graph.
     pub fn new(name: &str) -> Self {
         Self { name: name.into(), inner: Arc::default() }

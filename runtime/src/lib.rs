@@ -55,6 +55,7 @@ pub mod onnx;
 pub mod operator;
 pub mod origin;
 pub mod people;
+mod picture;
 mod points;
 pub mod ports;
 pub mod quarantine;

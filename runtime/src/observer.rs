@@ -42,6 +42,14 @@ pub trait Watch: Send + Sync + 'static {
     fn history(&self, record: RecordId) -> Option<History>;
     /// The questions that wait for people: of each desk the oldest first, at most `most` in all.
     fn questions(&self, most: usize) -> Vec<QuestionView>;
+    /// The whole value that a question is about, as JSON: the node of the desk and its number there.
+    ///
+    /// # Errors
+    /// It does not wait for an answer.
+    fn question(&self, node: u32, number: u64) -> Result<serde_json::Value, AnswerError> {
+        let _ = number;
+        Err(AnswerError::NoSuchDesk(node))
+    }
     /// Answers a question: the node of the desk, its number there, and the answer as
     /// [`Questions::answer`](crate::people::Questions::answer) wants it.
     ///

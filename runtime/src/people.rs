@@ -16,6 +16,8 @@ use crate::{
 pub trait Questions: Send + Sync + 'static {
     /// Those that wait for an answer, oldest first, at most `most`.
     fn open(&self, most: usize) -> Vec<QuestionView>;
+    /// The whole value that a question is about, as JSON; none where it does not wait, or cannot be written.
+    fn whole(&self, number: u64) -> Option<serde_json::Value>;
     /// Answers one: `"pass"`, `{"choose": 0}` for a candidate, `{"replace": value}`, `{"reject": "why"}` or `{"drop": "why"}`.
     ///
     /// # Errors
@@ -32,7 +34,7 @@ pub struct QuestionView {
     pub number: u64,
     /// What is asked.
     pub text: String,
-    /// The value that it is about, as JSON; cut where it is long.
+    /// The value that it is about, as JSON; cut where it is long, with small pictures.
     pub value: serde_json::Value,
     /// Values to choose from, likewise, the likeliest first.
     pub candidates: Vec<serde_json::Value>,

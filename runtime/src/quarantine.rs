@@ -106,12 +106,12 @@ impl Entry {
         self.kind.is_a_verdict().then_some(&self.operator)
     }
 
-    /// Everything as JSON: whole values, or ones cut for people to look at.
+    /// Everything as JSON: whole values, or ones cut for people to look at, with small pictures.
     pub fn to_json(&self, whole: bool) -> Value {
         let value = |text: &Option<Box<str>>| match text {
             None => Value::Null,
             Some(text) if whole => serde_json::from_str(text).unwrap_or_else(|_| text.as_ref().into()),
-            Some(text) => data::preview_of(text, SHOWN),
+            Some(text) => data::pictured_of(text, SHOWN),
         };
         let root = |root: &KeptRoot| {
             serde_json::json!({

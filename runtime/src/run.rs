@@ -29,7 +29,7 @@ use crate::{
     lineage::{self, Histories, History, Lineage},
     loops::{DEFAULT_PERMITS, Loop},
     observer::{Ending, Observer, ObserverError, Part, SteerError, Watch},
-    people::{AnswerError, QuestionView},
+    people::{AnswerError, QuestionView, Questions},
     quarantine::{Entry, Filter, ReplayError, ReplayedNow, Store, StoreError},
     record::RecordId,
     rules::Rules,
@@ -393,6 +393,13 @@ impl Handle {
     }
 }
 
+impl Handle {
+    fn desk(&self, node: u32) -> Result<Arc<dyn Questions>, AnswerError> {
+        let desk = self.graph.desks().into_iter().find(|(desk, _)| *desk == node);
+        desk.map(|(_, desk)| desk).ok_or(AnswerError::NoSuchDesk(node))
+    }
+}
+
 impl Watch for Handle {
     fn graph(&self) -> GraphView {
         self.graph.view(&self.errors.lock())
@@ -449,10 +456,12 @@ impl Watch for Handle {
         all
     }
 
+    fn question(&self, node: u32, number: u64) -> Result<serde_json::Value, AnswerError> {
+        self.desk(node)?.whole(number).ok_or(AnswerError::NotOpen(number))
+    }
+
     fn answer(&self, node: u32, number: u64, answer: serde_json::Value) -> Result<(), AnswerError> {
-        let desk = self.graph.desks().into_iter().find(|(desk, _)| *desk == node);
-        let (_, desk) = desk.ok_or(AnswerError::NoSuchDesk(node))?;
-        desk.answer(number, answer)
+        self.desk(node)?.answer(number, answer)
     }
 
     fn history(&self, record: RecordId) -> Option<History> {
@@ -461,7 +470,7 @@ impl Watch for Handle {
     }
 
     fn slots(&self) -> Vec<SlotView> {
-        self.graph.slots().iter().map(|(_, slot)| slot.view()).collect()
+        self.graph.slot_views()
     }
 
     fn fill(&self, node: u32, filling: Filling) -> Result<(), SlotError> {

@@ -79,6 +79,12 @@ pub enum SlotError {
     /// There is no slot at this operator.
     #[error("the operator with the id {0} is no slot; look at the slots that there are")]
     NoSuchSlot(u32),
+    /// There is no slot of this name; these are there.
+    #[error("there is no slot `{0}`; there is {1}")]
+    NoSlotNamed(String, String),
+    /// There is nothing in it that could be obeyed.
+    #[error("the slot `{0}` is empty: put a handler there first")]
+    Empty(String),
     /// It has not been in shadow.
     #[error("`{0}` is not in the slot yet: put it there in shadow first, and look at what it says")]
     NotInShadow(String),
@@ -94,6 +100,20 @@ impl Graph {
     /// Handlers can be put into this node.
     pub fn open_slot(&self, node: u32, slot: Arc<dyn Slot>) {
         self.inner.lock().slots.push((node, slot));
+    }
+
+    /// The slots as others see them.
+    pub fn slot_views(&self) -> Vec<SlotView> {
+        self.slots().iter().map(|(_, slot)| slot.view()).collect()
+    }
+
+    /// Fills the slot of this node.
+    ///
+    /// # Errors
+    /// There is no such slot, or it cannot be filled so.
+    pub fn fill_slot(&self, node: u32, filling: Filling) -> Result<(), SlotError> {
+        let slot = self.slots().into_iter().find(|(slot, _)| *slot == node);
+        slot.ok_or(SlotError::NoSuchSlot(node))?.1.fill(filling)
     }
 
     /// Where handlers can be put, with the node.

@@ -238,6 +238,8 @@ pub struct VerdictCounts {
     pub rerouted: u64,
     /// Left to the next handler.
     pub abstained: u64,
+    /// Those for which the handler's time was up; they are also counted as what was said of them then.
+    pub late: u64,
 }
 
 /// What became of the questions at a desk. What is asked and none of the others waits.

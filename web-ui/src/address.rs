@@ -21,10 +21,10 @@ pub(crate) fn parse(text: &str, beyond_loopback: bool) -> Result<SocketAddr, Obs
     if !address.ip().is_loopback() && !beyond_loopback {
         return Err(ObserverError {
             what: format!(
-                "{address} can be reached from other machines, and the page asks nobody for a password"
+                "{address} can be reached from other machines, and whoever reaches the page sees the records that failed"
             ),
             advice: format!(
-                "listen on 127.0.0.1:{} and forward the port, or call `.listen_beyond_loopback()`",
+                "listen on 127.0.0.1:{} and forward the port, or call `.listen_beyond_loopback()`, best with a `.token(…)`",
                 address.port()
             ),
         });

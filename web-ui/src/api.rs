@@ -16,6 +16,7 @@ use eddyline_runtime::{
 };
 use serde_json::json;
 use thiserror::Error;
+use tokio::task;
 
 use crate::{present::PresentRun, ticker::MOST_READERS};
 
@@ -32,6 +33,17 @@ const MOST_QUESTIONS: usize = 100;
 
 pub(crate) async fn questions(State(present): State<PresentRun>) -> Result<Response, ApiError> {
     Ok(as_json(present.get()?.questions(MOST_QUESTIONS).await?))
+}
+
+pub(crate) async fn question(
+    State(present): State<PresentRun>,
+    question: Result<Path<(u32, u64)>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path((node, number)) = question.map_err(|_| ApiError::NoSuchPath)?;
+    let run = present.get()?.run;
+    // It may be a large picture.
+    let value = task::spawn_blocking(move || run.question(node, number)).await??;
+    Ok(Json(json!({ "value": value })).into_response())
 }
 
 pub(crate) async fn answer(
@@ -122,6 +134,8 @@ pub(crate) enum ApiError {
     Steer(#[from] SteerError),
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    #[error("there is no fault {0} in the quarantine")]
+    NoSuchFault(u64),
     #[error("this does not say which faults: {0}")]
     Filter(String),
     #[error(transparent)]
@@ -140,7 +154,9 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoRun | Self::TooManyReaders => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoSuchPath | Self::Steer(SteerError::NoSuchNode(_)) => StatusCode::NOT_FOUND,
+            Self::NoSuchPath | Self::NoSuchFault(_) | Self::Steer(SteerError::NoSuchNode(_)) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Answer(AnswerError::NoSuchDesk(_)) => StatusCode::NOT_FOUND,
             Self::Record(_) | Self::Answer(AnswerError::Unreadable { .. }) => StatusCode::BAD_REQUEST,
             Self::Filter(_) | Self::Slot(SlotError::Wrong(_)) => StatusCode::BAD_REQUEST,
@@ -177,7 +193,9 @@ impl ApiError {
                  \"parameters\": {\"least\": 0.9}, \"shadow\": true}"
             }
             Self::Store(_) => "look at the file; the run itself goes on",
-            Self::Replay(_) => "look into /api/quarantine for the faults and what of them is kept",
+            Self::Replay(_) | Self::NoSuchFault(_) => {
+                "look into /api/quarantine for the faults and what of them is kept"
+            }
             Self::Look(_) | Self::Json(_) => "this is a fault of Eddyline; the run itself goes on",
         }
     }

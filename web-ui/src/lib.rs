@@ -13,15 +13,15 @@
 //! A request comes in at the top and ends at the run, which never waits for it:
 //!
 //! ```text
-//! browser ── guard ──┬── assets   the page itself, embedded from page/dist
-//!                    ├── api      graph and snapshot once; drain and stop
-//!                    ├── quarantine   the faults that fit; replays
-//!                    ├── slots    where handlers can be put; puts one there
-//!                    └── events   a stream of graphs and snapshots, one per reader
-//!                                    ▲ the latest frame; a slow reader skips
-//!                                 ticker   one for all readers; looks at the run only while someone reads
-//!                                    ▲
-//! the author's run ── page ──────► present   which run is shown now
+//! browser ── guard ── token ──┬── assets   the page itself, embedded from page/dist
+//!                             ├── api      graph and snapshot once; drain and stop
+//!                             ├── quarantine   the faults that fit; replays
+//!                             ├── slots    where handlers can be put; puts one there
+//!                             └── events   a stream of graphs and snapshots, one per reader
+//!                                             ▲ the latest frame; a slow reader skips
+//!                                          ticker   one for all readers; looks at the run only while someone reads
+//!                                             ▲
+//! the author's run ── page ───────────────► present   which run is shown now
 //! ```
 //!
 //! * `page`: [`Page`], the [`Observer`](eddyline_runtime::observer::Observer) that an author hands to a run
@@ -33,7 +33,8 @@
 //!
 //! The page listens on a loopback address unless [`Page::listen_beyond_loopback`] was called. A web site in the same
 //! browser can neither read it (the `Host` header is checked, so a name that was re-bound to 127.0.0.1 is refused) nor
-//! steer it (a `POST` from another origin is refused).
+//! steer it (a `POST` from another origin is refused). Where there is a token ([`Page::token`], `EDDYLINE_TOKEN`), a `POST` without it
+//! is refused too.
 //!
 //! # What is absent
 //!
@@ -53,5 +54,6 @@ mod quarantine;
 mod server;
 mod slots;
 mod ticker;
+mod token;
 
 pub use page::{Page, on};

@@ -10,6 +10,7 @@ use crate::{
     present::{Present, PresentRun},
     server::Server,
     ticker::TICK,
+    token::Token,
 };
 
 /// A page at `address`, e.g. `127.0.0.1:8080` or `localhost:8080`; port 0 takes any that is free.
@@ -21,6 +22,7 @@ pub fn on(address: impl Into<String>) -> Page {
         address: address.into(),
         beyond_loopback: false,
         until_ctrl_c: false,
+        token: Token::from_environment(),
         shared: Arc::new(Shared { sender, present, server: OnceCell::new() }),
     }
 }
@@ -31,6 +33,7 @@ pub struct Page {
     address: String,
     beyond_loopback: bool,
     until_ctrl_c: bool,
+    token: Option<Token>,
     shared: Arc<Shared>,
 }
 
@@ -47,8 +50,23 @@ impl Page {
         self
     }
 
-    /// Allows an address that other machines can reach. The page asks nobody for a password: whoever reaches it sees
-    /// the records that failed, and may pause, drain and stop the run.
+    /// Has nobody steer the run who does not say this token: pause, drain or stop it, answer, replay, fill slots. The page asks for it
+    /// once; other programs send the header `Authorization: Bearer …`. Whoever reaches the page may still look.
+    ///
+    /// Without this it is what the environment has as `EDDYLINE_TOKEN`, and where there is none, nobody is asked. A token is one
+    /// word of ASCII letters, digits and signs.
+    ///
+    /// ```
+    /// let page = eddyline_web_ui::on("127.0.0.1:8080").token("a-river-7");
+    /// # let _ = page;
+    /// ```
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Token::new(token));
+        self
+    }
+
+    /// Allows an address that other machines can reach. Whoever reaches it sees the records that failed, and, unless there is a
+    /// [`token`](Self::token), may pause, drain and stop the run.
     pub fn listen_beyond_loopback(mut self) -> Self {
         self.beyond_loopback = true;
         self
@@ -61,11 +79,15 @@ impl Page {
 
     async fn serve(&self) -> Result<Server, ObserverError> {
         let address = address::parse(&self.address, self.beyond_loopback)?;
+        self.token.as_ref().map_or(Ok(()), Token::check)?;
         let listener = address::bind(address).await?;
-        let server = Server::start(listener, self.shared.present.clone()).map_err(|error| ObserverError {
-            what: format!("cannot serve on {address}: {error}"),
-            advice: "give another address, e.g. 127.0.0.1:8080".into(),
-        })?;
+        let server =
+            Server::start(listener, self.shared.present.clone(), self.token.clone()).map_err(|error| {
+                ObserverError {
+                    what: format!("cannot serve on {address}: {error}"),
+                    advice: "give another address, e.g. 127.0.0.1:8080".into(),
+                }
+            })?;
         say(format_args!("page: http://{}", server.bound));
         Ok(server)
     }

@@ -1,9 +1,12 @@
-//! `GET /api/quarantine`: the faults that fit; `POST /api/quarantine/replay`: has them come back into the run.
+//! `GET /api/quarantine`: the faults that fit; `GET /api/quarantine/17`: one, whole; `POST /api/quarantine/replay`: has them come back into the run.
 
 use axum::{
     Json,
     body::Bytes,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -34,6 +37,17 @@ pub(crate) async fn faults(
     });
     let faults = faults.await??;
     Ok(Json(present.numbered(json!({ "faults": faults }))).into_response())
+}
+
+pub(crate) async fn fault(
+    State(present): State<PresentRun>,
+    id: Result<Path<u64>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::NoSuchPath)?;
+    let run = present.get()?.run;
+    let faults = task::spawn_blocking(move || run.quarantine(&Filter::new().ids([id]))).await??;
+    let fault = faults.first().ok_or(ApiError::NoSuchFault(id))?;
+    Ok(Json(fault.to_json(true)).into_response())
 }
 
 pub(crate) async fn replay(State(present): State<PresentRun>, body: Bytes) -> Result<Response, ApiError> {

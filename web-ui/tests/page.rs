@@ -79,6 +79,14 @@ impl Watch for MadeUp {
         }]
     }
 
+    fn question(&self, node: u32, number: u64) -> Result<serde_json::Value, AnswerError> {
+        match (node, number) {
+            (3, 17) => Ok(serde_json::json!("a seven")),
+            (3, _) => Err(AnswerError::NotOpen(number)),
+            _ => Err(AnswerError::NoSuchDesk(node)),
+        }
+    }
+
     fn answer(&self, node: u32, number: u64, answer: serde_json::Value) -> Result<(), AnswerError> {
         match (node, number) {
             (3, 17) if answer.is_string() => Ok(()),
@@ -101,6 +109,9 @@ impl Watch for MadeUp {
 
     fn quarantine(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
         self.filters.lock().unwrap().push(filter.clone());
+        if filter.ids.as_ref().is_some_and(|ids| !ids.contains(&7)) {
+            return Ok(Vec::new());
+        }
         Ok(vec![Entry {
             id: 7,
             run: 1,
@@ -337,6 +348,48 @@ async fn only_the_page_itself_may_steer() {
 }
 
 #[tokio::test]
+async fn who_steers_must_say_the_token_where_there_is_one() {
+    let run = Arc::new(MadeUp::default());
+    let mut page = on("127.0.0.1:0").token("a-river-7");
+    page.open().await.unwrap();
+    page.started(run.clone());
+    let all = [
+        "drain",
+        "stop",
+        "pause",
+        "resume",
+        "questions/3/17",
+        "slots/3",
+        "quarantine/replay",
+        "nodes/3/pause",
+        "nodes/3/resume",
+    ];
+    for path in all {
+        for wrong in ["", "Authorization: Bearer a-river-8\r\n", "Authorization: a-river-7\r\n"] {
+            let answer = post(&page, &format!("/api/{path}"), "{}", wrong).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 401") && answer.contains("EDDYLINE_TOKEN"),
+                "{path}: {answer}"
+            );
+        }
+    }
+    assert_eq!((run.drained.load(SeqCst), run.stopped.load(SeqCst)), (0, 0));
+    assert!(run.steered.lock().unwrap().is_empty());
+
+    let right = "Authorization: Bearer a-river-7\r\n";
+    assert!(post(&page, "/api/drain", "", right).await.starts_with("HTTP/1.1 202"));
+    assert_eq!(run.drained.load(SeqCst), 1);
+    let elsewhere = format!("{right}Origin: http://evil.example\r\n");
+    assert!(post(&page, "/api/drain", "", &elsewhere).await.starts_with("HTTP/1.1 403"));
+    for path in ["/", "/api/graph", "/api/questions", "/api/quarantine"] {
+        assert!(get(&page, path).await.starts_with("HTTP/1.1 200"), "who looks is not asked: {path}");
+    }
+
+    let error = on("127.0.0.1:0").token("two words").open().await.unwrap_err();
+    assert!(error.to_string().contains("token"), "{error}");
+}
+
+#[tokio::test]
 async fn a_run_and_one_operator_can_be_paused() {
     let (page, run) = showing(MadeUp::default()).await;
     let post = async |path: &str, origin: &str| {
@@ -379,6 +432,10 @@ async fn people_are_shown_questions_and_answer_them() {
         questions.contains(r#""run":1,"questions":[{"node":3,"number":17,"text":"which digit?""#),
         "{questions}"
     );
+    let whole = get(&page, "/api/questions/3/17").await;
+    assert!(whole.starts_with("HTTP/1.1 200") && whole.contains(r#"{"value":"a seven"}"#), "{whole}");
+    assert!(get(&page, "/api/questions/3/18").await.starts_with("HTTP/1.1 409"));
+    assert!(get(&page, "/api/questions/4/17").await.starts_with("HTTP/1.1 404"));
     let post = async |path: &str, origin: &str, body: &str| {
         let length = body.len();
         let request = format!("Host: localhost\r\n{origin}Content-Length: {length}\r\n\r\n{body}");
@@ -452,6 +509,13 @@ async fn faults_are_found_by_what_is_asked_and_come_back() {
         assert!(found.contains(part), "{part} in {found}");
     }
     assert!(get(&page, "/api/quarantine").await.starts_with("HTTP/1.1 200"));
+    let one = get(&page, "/api/quarantine/7").await;
+    assert!(one.starts_with("HTTP/1.1 200") && one.contains(r#""value":[1,2]"#), "{one}");
+    assert_eq!(run.filters.lock().unwrap().pop(), Some(Filter::new().ids([7])));
+    let none = get(&page, "/api/quarantine/8").await;
+    assert!(none.starts_with("HTTP/1.1 404") && none.contains("there is no fault 8"), "{none}");
+    assert_eq!(run.filters.lock().unwrap().pop(), Some(Filter::new().ids([8])));
+    assert!(get(&page, "/api/quarantine/seven").await.starts_with("HTTP/1.1 404"));
     let asked =
         Filter { before: Some(9), ..Filter::new().handler("confident").reason("blank page").not_replayed() };
     assert_eq!(*run.filters.lock().unwrap(), [asked.newest(1000), Filter::new().newest(50)]);

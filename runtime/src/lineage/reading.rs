@@ -154,7 +154,7 @@ impl<'g> Reading<'g> {
                 Entry::In { ids, values } => {
                     for (place, record) in self.wanted(ids) {
                         self.tell(step, record, What::TakenIn);
-                        let value = values.get(place).map(|value| value.shown());
+                        let value = values.get(place).map(|value| value.pictured());
                         if let Some(event) = self.last(record) {
                             event.value = value;
                         }

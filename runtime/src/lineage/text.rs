@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Event, History, Life, Lineage, What};
-use crate::record::RecordId;
+use crate::{data::in_words, record::RecordId};
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,8 +51,10 @@ impl History {
         for event in &life.events {
             write!(f, "  {}  {}: {}", Seconds(event.at_us), event.operator, self.words(event))?;
             match (&event.value, &event.after) {
-                (Some(value), Some(after)) if value != after => write!(f, "  {value} → {after}")?,
-                (Some(value), _) => write!(f, "  {value}")?,
+                (Some(value), Some(after)) if value != after => {
+                    write!(f, "  {} → {}", in_words(value), in_words(after))?
+                }
+                (Some(value), _) => write!(f, "  {}", in_words(value))?,
                 (None, _) => {}
             }
             writeln!(f)?;

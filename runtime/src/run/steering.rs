@@ -47,12 +47,13 @@ impl Handle {
     }
 
     pub(super) fn fill_slot(&self, node: u32, filling: Filling) -> Result<(), SlotError> {
-        let slot = self.graph.slots().into_iter().find(|(slot, _)| *slot == node);
-        let (_, slot) = slot.ok_or(SlotError::NoSuchSlot(node))?;
+        if self.graph.slots().iter().all(|(slot, _)| *slot != node) {
+            return Err(SlotError::NoSuchSlot(node));
+        }
         if self.live.get().is_none() || self.over_at.get().is_some() {
             return Err(SlotError::NotRunning);
         }
-        slot.fill(filling)
+        self.graph.fill_slot(node, filling)
     }
 
     pub(super) fn find_faults(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {

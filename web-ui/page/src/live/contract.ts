@@ -21,7 +21,7 @@ export interface Balance { created: number; ended: ByFate; in_flight: number; ho
 export interface VerdictCounts {
   judged: number; passed: number; replaced: number; retried: number;
   revised: number; appended: number; deleted: number; next_alternative: number;
-  split: number; rejected: number; dropped: number; escalated: number; rerouted: number; abstained: number;
+  split: number; rejected: number; dropped: number; escalated: number; rerouted: number; abstained: number; late: number;
 }
 
 export interface ModelCounts { items: number; failed: number; late: number; waiting: number; launches: number }

@@ -3,6 +3,7 @@
 import type { GraphView, PeopleCounts, Problem, Snapshot } from './contract';
 import { History } from './history';
 import { NO_RATES, ratesBetween, WINDOW_US, type Rates } from './rates';
+import { steer } from './steer.svelte';
 
 const RETRY_MS = 2_000;
 /** The server sends something at least every ten seconds, if only a comment; snapshots come four times a second. */
@@ -56,12 +57,12 @@ class Feed {
   }
 
   async drain() {
-    await fetch('/api/drain', { method: 'POST' });
+    await steer.post('/api/drain');
   }
 
   /** Has the whole run, or one node, take no input or go on. */
   async hold(what: 'pause' | 'resume', node?: number) {
-    const answer = await fetch(node === undefined ? `/api/${what}` : `/api/nodes/${node}/${what}`, { method: 'POST' });
+    const answer = await steer.post(node === undefined ? `/api/${what}` : `/api/nodes/${node}/${what}`);
     if (!answer.ok) throw new Error(((await answer.json()) as { what: string }).what);
   }
 

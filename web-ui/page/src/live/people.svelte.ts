@@ -1,6 +1,8 @@
 // The questions that wait for people: fetched while somebody looks at them, answered one at a time.
 
 import type { Question } from './contract';
+import { textOf } from './pictures';
+import { steer } from './steer.svelte';
 
 class People {
   questions = $state.raw<Question[]>([]);
@@ -21,11 +23,17 @@ class People {
     }
   }
 
+  /** The whole value that a question is about, pictures as large as they are. */
+  async whole({ node, number }: Question): Promise<unknown> {
+    const answer = await fetch(`/api/questions/${node}/${number}`);
+    return ((await answer.json()) as { value?: unknown }).value;
+  }
+
   /** Whether the answer was taken. */
   async answer({ node, number }: Question, answer: unknown): Promise<boolean> {
     this.refused = '';
     try {
-      const reply = await fetch(`/api/questions/${node}/${number}`, { method: 'POST', body: JSON.stringify(answer) });
+      const reply = await steer.post(`/api/questions/${node}/${number}`, answer);
       if (!reply.ok) this.refused = ((await reply.json()) as { what: string }).what;
     } catch {
       this.refused = 'The server did not answer; try again once it is back.';
@@ -50,5 +58,5 @@ export function difference(candidate: unknown, value: unknown): string {
 /** A value without the quotes and brackets that only a program needs. */
 export function inWords(value: unknown): string {
   if (Array.isArray(value) && value.length === 1) return inWords(value[0]);
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  return typeof value === 'string' ? value : textOf(value);
 }

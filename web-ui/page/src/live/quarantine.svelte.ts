@@ -1,6 +1,7 @@
 // The faults that are kept: fetched while somebody looks at them, by what they are asked for; replayed one, some or all.
 
 import type { Kept } from './contract';
+import { steer } from './steer.svelte';
 
 /** What is asked for; empty fields ask for nothing. */
 export interface Asked { run: string; operator: string; kind: string; reason: string; replayed: '' | 'true' | 'false' }
@@ -39,6 +40,12 @@ class Quarantine {
     }
   }
 
+  /** The whole value of one, pictures as large as they are. */
+  async whole(id: number): Promise<unknown> {
+    const answer = await fetch(`/api/quarantine/${id}`);
+    return ((await answer.json()) as { value?: unknown }).value;
+  }
+
   /** Has these come back into the run; all that fit where none are named. */
   async replay(ids: number[] | null) {
     const { run, replayed, ...texts } = this.asked;
@@ -46,7 +53,7 @@ class Quarantine {
     const all = { ...given, ...(run ? { run: Number(run) } : {}), ...(replayed ? { replayed: replayed === 'true' } : {}) };
     this.said = '';
     try {
-      const answer = await fetch('/api/quarantine/replay', { method: 'POST', body: JSON.stringify(ids ? { ids } : all) });
+      const answer = await steer.post('/api/quarantine/replay', ids ? { ids } : all);
       const body = (await answer.json()) as { replayed: number; refused: number; why: [number, string][]; what?: string };
       const first = body.why?.[0];
       const refused = body.refused ? `; ${body.refused} did not come back: ${first?.[1] ?? ''}` : '';

@@ -1,6 +1,7 @@
 // The places into which handlers can be put: fetched while somebody looks at one.
 
 import type { Slot } from './contract';
+import { steer } from './steer.svelte';
 
 class Slots {
   all = $state.raw<Slot[]>([]);
@@ -25,7 +26,7 @@ class Slots {
   async fill(node: number, handler: string | null, parameters: unknown, shadow: boolean) {
     this.refused = '';
     try {
-      const reply = await fetch(`/api/slots/${node}`, { method: 'POST', body: JSON.stringify({ handler, parameters, shadow }) });
+      const reply = await steer.post(`/api/slots/${node}`, { handler, parameters, shadow });
       if (!reply.ok) this.refused = ((await reply.json()) as { what: string }).what;
     } catch {
       this.refused = 'The server did not answer; try again once it is back.';

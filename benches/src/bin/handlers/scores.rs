@@ -2,9 +2,9 @@
 //!
 //! The examples run as their own programs, in the profile that everybody uses, since a score does not depend on it.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
-use eddyline_benches::{Figure, report};
+use eddyline_benches::Figure;
 use serde::Deserialize;
 
 /// An example, and what its score is.
@@ -19,17 +19,13 @@ struct Scored {
     seeds: usize,
 }
 
-fn main() -> ExitCode {
+/// The scores of all examples.
+///
+/// # Errors
+/// Where an example fails.
+pub fn all() -> Result<Vec<Figure>, String> {
     let figures: Result<Vec<_>, String> = EXAMPLES.iter().map(|(case, unit)| figures(case, unit)).collect();
-    let written =
-        figures.and_then(|figures| report("handlers", &figures.concat()).map_err(|e| e.to_string()));
-    match written {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Ok(figures?.concat())
 }
 
 fn figures(case: &'static str, unit: &'static str) -> Result<Vec<Figure>, String> {
