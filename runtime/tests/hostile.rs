@@ -164,6 +164,10 @@ fn what_asks_for_more_than_there_is_is_refused_and_the_rest_runs() {
             "wide_recurrent" => "takes an input of width 65536, but its weights are for 4",
             "scan_of_many" => "has 1099511627776 as its num_scan_inputs, but there are 2",
             "far_dimension" => "names dimension -2147483648, and there are at most 64",
+            "near_dimension" => "starts at dimension -3 of a tensor of 2 dimensions",
+            // Found by this test: an engine worked for ever at a shape.
+            "many_dimensions" => "would make a tensor of 32768 dimensions, more than 64",
+            "long_formula" => "would make a tensor of dimensions that cannot be worked out",
             "no_channels" => "takes a tensor of 1 dimensions, which has no channels",
             "no_maker" => "takes `w`, which no input, constant or node gives",
             "bomb_in_a_branch" => "in a graph inside a node, has a size that is computed",

@@ -113,6 +113,12 @@ save("bomb_in_a_branch", [n("If", "c", "y", then_branch=h.make_graph(
 save("halves", [n("Identity", "x", "a"), n("Split", "a", "y u", axis=1, num_outputs=2)], [], [X], [info("y", ["N", 2]), info("u", ["N", 2])], 18)
 save("bomb_window", [n("HannWindow", "k", "h"), n("ReduceMax", "h", "m", keepdims=0), n("Add", "x m", "y")], [c("k", 1 << 40, np.int64)], [X], [Y])
 save("far_dimension", [n("LayerNormalization", "x w", "y", axis=-(1 << 31))], [w("w", 4)], [X], [Y])
+save("near_dimension", [n("LayerNormalization", "x w", "y", axis=-3)], [c("w", [1] * 4)], [X], [Y])
+# 32,768 dimensions; and one whose length is a sum of 2³⁶ parts, of lengths that do not go together.
+doubled = [n("Concat", f"d{i} d{i}", f"d{i + 1}", axis=0) for i in range(40)]
+rest = [n("ReduceMax", "d40", "m", keepdims=0), n("Add", "x m", "y")]
+save("many_dimensions", doubled[:11] + [n("Expand", "d11 d11", "d12")] + doubled[12:] + rest, [c("d0", [1] * 16, np.int64)], [X], [Y])
+save("long_formula", doubled[:4] + [n("Max", "d4 d0", "e"), n("Concat", "d4 e", "d5", axis=0)] + doubled[5:] + rest, [c("d0", [1] * 16, np.int64)], [X], [Y])
 # What is no graph.
 save("circle", [n("Add", "x b", "a"), n("Relu", "a", "b"), n("Relu", "b", "y")], [], [X], [Y])
 save("unknown_operator", [n("Frobnicate", "x", "y")], [], [X], [Y])
