@@ -18,6 +18,7 @@ use tract_onnx::{
     },
 };
 
+use super::trusted;
 use crate::tensor::dims;
 
 /// Most bytes of one tensor that crosses a graph, for one item.
@@ -29,11 +30,6 @@ pub const LARGEST_MADE_BYTES: u64 = 1 << 30;
 const LARGEST_TAKEN_BYTES: u64 = 64 << 10;
 /// A value above this is not computed here.
 const SMALL_BYTES: u64 = 1 << 20;
-/// Most dimensions of a tensor: working out a shape takes time by the square of them.
-const MOST_DIMENSIONS: i64 = 64;
-/// Most letters of a dimension that is a formula: one of its neighbours' dimensions may be twice as long.
-const LONGEST_FORMULA: usize = 1000;
-
 /// Works out the shapes of a graph whose inputs have theirs, and refuses what would be too large.
 pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
     let mut graph = graph.clone();
@@ -62,9 +58,7 @@ pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
         let taken = all(made.map(|(_, fact)| *fact));
         drop(inputs);
         constant[at] = same;
-        recurrent_fits(&graph, at)?;
-        has_channels(&graph, at)?;
-        norm_fits(&graph, at)?;
+        trusted::check(&graph, at)?;
         if matches!(&*node.op.name(), "If" | "Scan") && taken > LARGEST_TAKEN_BYTES {
             return Err(TractError::msg(format!(
                 "node `{}` ({}) takes {taken} bytes of computed constants into a graph inside it, more than {LARGEST_TAKEN_BYTES}",
@@ -78,7 +72,7 @@ pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
         }) else {
             continue;
         };
-        is_short(&graph, at, &gives)?;
+        trusted::is_short(&graph, at, &gives)?;
         let counted = counted(&graph, at);
         let makes = all(gives.iter()).max(counted.unwrap_or(0));
         let most = if same { left } else { LARGEST_BYTES };
@@ -178,87 +172,6 @@ fn set(graph: &mut InferenceModel, outlet: OutletId, fact: &InferenceFact) {
     if let Ok(both) = known.unify(fact) {
         // It fails only where there is no such outlet.
         let _ = graph.set_outlet_fact(outlet, both);
-    }
-}
-
-/// Refuses a recurrent layer whose weights are not as wide as its input: tract takes that on trust and would read beyond them.
-fn recurrent_fits(graph: &InferenceModel, at: usize) -> TractResult<()> {
-    let node = graph.node(at);
-    if !matches!(&*node.op.name(), "LSTM" | "GRU" | "RNN") {
-        return Ok(());
-    }
-    let width = |input: usize| {
-        let fact = graph.outlet_fact(*node.inputs.get(input)?).ok()?;
-        fact.shape.dims().nth(2)?.concretize()?.to_usize().ok()
-    };
-    match (width(0), width(1)) {
-        (Some(input), Some(weights)) if input != weights => Err(TractError::msg(format!(
-            "node `{}` ({}) takes an input of width {input}, but its weights are for {weights}",
-            node.name,
-            node.op.name()
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a layer over channels whose input has none: tract takes that on trust too.
-fn has_channels(graph: &InferenceModel, at: usize) -> TractResult<()> {
-    let node = graph.node(at);
-    let name = node.op.name().to_lowercase();
-    let is_over_channels =
-        ["conv", "pool", "batchnorm", "instancenorm", "lrn"].iter().any(|kind| name.contains(kind));
-    match rank(graph, at) {
-        Some(rank) if is_over_channels && rank < 2 => Err(TractError::msg(format!(
-            "node `{}` ({}) takes a tensor of {rank} dimensions, which has no channels",
-            node.name,
-            node.op.name()
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a normalisation from a dimension that its input does not have: tract would count to it, which takes for ever.
-fn norm_fits(graph: &InferenceModel, at: usize) -> TractResult<()> {
-    let node = graph.node(at);
-    if node.op.name() != "LayerNorm" {
-        return Ok(());
-    }
-    // The operator does not say its dimension otherwise.
-    let said = format!("{:?}", node.op);
-    let axis = said.split_once("axis: ").and_then(|(_, rest)| rest.split(',').next()?.trim().parse().ok());
-    let rank = rank(graph, at);
-    match (axis, rank) {
-        (Some(axis), Some(rank)) if !(-rank..rank).contains(&axis) => Err(TractError::msg(format!(
-            "node `{}` ({}) starts at dimension {axis} of a tensor of {rank} dimensions",
-            node.name,
-            node.op.name()
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// How many dimensions the first input of a node has, where that is known.
-fn rank(graph: &InferenceModel, at: usize) -> Option<i64> {
-    graph.outlet_fact(*graph.node(at).inputs.first()?).ok()?.shape.rank().concretize()
-}
-
-/// Refuses shapes that take for ever to work with.
-fn is_short(graph: &InferenceModel, at: usize, gives: &Facts) -> TractResult<()> {
-    let is_long = |dim: &TDim| dim.to_i64().is_err() && dim.to_string().len() > LONGEST_FORMULA;
-    let what = gives.iter().find_map(|fact| {
-        let rank = fact.shape.rank().concretize().filter(|rank| *rank > MOST_DIMENSIONS);
-        let many = rank.map(|rank| format!("{rank} dimensions, more than {MOST_DIMENSIONS}"));
-        let long = || fact.shape.dims().filter_map(|dim| dim.concretize()).any(|dim| is_long(&dim));
-        many.or_else(|| long().then(|| "dimensions that cannot be worked out".to_owned()))
-    });
-    let node = graph.node(at);
-    match what {
-        Some(what) => Err(TractError::msg(format!(
-            "node `{}` ({}) would make a tensor of {what}",
-            node.name,
-            node.op.name()
-        ))),
-        None => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@
 //! * `onnxruntime`, where its feature is on: ONNX models through ONNX Runtime.
 //! * `shapes`: the type and shape of every tensor of a graph.
 //! * [`thread`]: a device's thread, with a bounded queue.
+//! * `trusted`: what an engine takes on trust and a file may say wrongly.
 
 mod bounds;
 pub mod cpu;
@@ -22,6 +23,7 @@ pub mod onnxruntime;
 pub(crate) mod shapes;
 pub mod thread;
 pub mod throttled;
+mod trusted;
 
 use std::sync::Arc;
 

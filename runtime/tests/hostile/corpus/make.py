@@ -114,6 +114,7 @@ save("halves", [n("Identity", "x", "a"), n("Split", "a", "y u", axis=1, num_outp
 save("bomb_window", [n("HannWindow", "k", "h"), n("ReduceMax", "h", "m", keepdims=0), n("Add", "x m", "y")], [c("k", 1 << 40, np.int64)], [X], [Y])
 save("far_dimension", [n("LayerNormalization", "x w", "y", axis=-(1 << 31))], [w("w", 4)], [X], [Y])
 save("near_dimension", [n("LayerNormalization", "x w", "y", axis=-3)], [c("w", [1] * 4)], [X], [Y])
+save("no_number", [n("Expand", "c s", "d"), n("If", "d", "y", then_branch=branch("then", "Add"), else_branch=branch("else", "Mul"))], [nh.from_array(np.array(True), "c"), c("w", [1] * 4), sizes("s", 0)], [X], [Y])
 # 32,768 dimensions; and one whose length is a sum of 2³⁶ parts, of lengths that do not go together.
 doubled = [n("Concat", f"d{i} d{i}", f"d{i + 1}", axis=0) for i in range(40)]
 rest = [n("ReduceMax", "d40", "m", keepdims=0), n("Add", "x m", "y")]
