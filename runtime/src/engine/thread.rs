@@ -10,7 +10,9 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, UserCall, guarded};
+use super::{
+    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, UserCall, guarded, stop::Stop,
+};
 use crate::{
     clock::{Clock, Moment},
     guard,
@@ -50,6 +52,8 @@ pub struct Order {
     pub work: Work,
     /// When it starts, which is now.
     pub from: Moment,
+    /// What may end it early.
+    pub stop: Stop,
 }
 
 /// Where a device's thread gets its launches.
@@ -105,9 +109,9 @@ fn prepare_all(stages: &[Prepare]) -> Result<Vec<Box<dyn Session>>, (usize, Prep
 
 fn work(sessions: &mut [Box<dyn Session>], desk: &mut impl Desk, clock: &Clock) {
     let mut ended = None;
-    while let Some(Order { session, work, from }) = desk.next(ended.take()) {
+    while let Some(Order { session, work, from, stop }) = desk.next(ended.take()) {
         let output = match sessions.get_mut(session) {
-            Some(session) => run(session.as_mut(), work),
+            Some(session) => run(session.as_mut(), work, &stop),
             None => unprepared(&work),
         };
         ended = Some(Ran { from, until: clock.now(), output });
@@ -124,12 +128,12 @@ fn unprepared(work: &Work) -> Output {
 }
 
 /// Whatever an engine does, every item gets exactly one result.
-fn run(session: &mut dyn Session, work: Work) -> Output {
+fn run(session: &mut dyn Session, work: Work, stop: &Stop) -> Output {
     match work {
-        Work::Items(batch) => Output::Items(one_each(guarded(|| session.run(&batch)), batch.len())),
+        Work::Items(batch) => Output::Items(one_each(guarded(|| session.run(&batch, stop)), batch.len())),
         Work::Calls(calls) => {
             let count = calls.len();
-            Output::Calls(one_each(guarded(|| session.call(calls)), count))
+            Output::Calls(one_each(guarded(|| session.call(calls, stop)), count))
         }
     }
 }
@@ -163,7 +167,7 @@ mod tests {
         }
     }
     impl Session for Odd {
-        fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>> {
+        fn run(&mut self, batch: &[Item], _: &Stop) -> Vec<Result<Item, ItemError>> {
             assert!(batch.len() != 3, "three is too many");
             vec![]
         }
@@ -193,7 +197,8 @@ mod tests {
             [(0, 3, "three is too many"), (0, 2, "0 results for 2 items"), (1, 1, "no such stage")]
         {
             let work = Work::Items(vec![Item::default(); items]);
-            order.send(Order { session, work, from: Moment::ZERO }).unwrap();
+            let stop = Stop::default();
+            order.send(Order { session, work, from: Moment::ZERO, stop }).unwrap();
             let Output::Items(results) = all_ran.recv().unwrap().output else { panic!("items were sent") };
             assert_eq!(results.len(), items);
             assert!(results.iter().all(|r| r.as_ref().unwrap_err().message.contains(message)));

@@ -16,7 +16,8 @@ pub fn check(graph: &InferenceModel, at: usize) -> TractResult<()> {
     recurrent_fits(graph, at)?;
     has_channels(graph, at)?;
     norm_fits(graph, at)?;
-    has_numbers(graph, at)
+    has_numbers(graph, at)?;
+    has_few_sizes(graph, at)
 }
 
 /// Refuses a recurrent layer whose weights are not as wide as its input: tract takes that on trust and would read beyond them.
@@ -102,6 +103,27 @@ fn has_numbers(graph: &InferenceModel, at: usize) -> TractResult<()> {
             node.name
         ))),
         false => Ok(()),
+    }
+}
+
+/// Refuses sizes of more dimensions than a tensor has: an engine makes formulas of them, many times as large.
+fn has_few_sizes(graph: &InferenceModel, at: usize) -> TractResult<()> {
+    let node = graph.node(at);
+    let name = node.op.name();
+    let data = match &*name {
+        "ConstantOfShape" => 0,
+        "MultiBroadcastTo" | "Pad" | "Reshape" | "Squeeze13" | "StridedSlice" | "Tile" | "Unsqueeze13" => 1,
+        _ => return Ok(()),
+    };
+    let length =
+        |input: &OutletId| graph.outlet_fact(*input).ok()?.shape.dims().next()?.concretize()?.to_i64().ok();
+    // A pad has two numbers for each dimension.
+    match node.inputs.iter().skip(data).filter_map(length).max() {
+        Some(most) if most > 2 * MOST_DIMENSIONS => Err(TractError::msg(format!(
+            "node `{}` ({name}) takes {most} numbers as its sizes, and a tensor has at most {MOST_DIMENSIONS} dimensions",
+            node.name
+        ))),
+        _ => Ok(()),
     }
 }
 
