@@ -165,6 +165,7 @@ fn what_asks_for_more_than_there_is_is_refused_and_the_rest_runs() {
             "scan_of_many" => "has 1099511627776 as its num_scan_inputs, but there are 2",
             "far_dimension" => "names dimension -2147483648, and there are at most 64",
             "near_dimension" => "starts at dimension -3 of a tensor of 2 dimensions",
+            "near_dimension_inside" => "starts at dimension -3 of a tensor of a number of dimensions",
             "no_number" => "takes a number from a tensor without elements",
             // Found by this test: an engine worked for ever at a shape.
             "many_dimensions" => "takes 32768 numbers as its sizes",

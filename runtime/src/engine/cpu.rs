@@ -54,6 +54,10 @@ impl Session for Graphs {
         };
         batch.iter().map(run).collect()
     }
+
+    fn call_bytes(&self, _: usize) -> u64 {
+        self.0.iter().map(|graph| graph.call_bytes).max().unwrap_or(0)
+    }
 }
 
 type Runnable = Arc<TypedRunnableModel>;
@@ -65,6 +69,8 @@ struct Graph {
     inferred: Option<InferenceModel>,
     /// Plans by the shapes of their inputs, the latest last.
     plans: Vec<(Vec<Vec<usize>>, Runnable)>,
+    /// Most bytes that an item held at once, of the shapes so far.
+    call_bytes: u64,
 }
 
 impl Graph {
@@ -85,10 +91,15 @@ impl Graph {
                 lens.collect::<Option<Vec<usize>>>()
             };
             match model.inputs().iter().map(fixed).collect::<Option<Vec<_>>>() {
-                None => Ok(Self { model: model.clone(), inferred: Some(inferred), plans: Vec::new() }),
+                None => Ok(Self {
+                    model: model.clone(),
+                    inferred: Some(inferred),
+                    plans: Vec::new(),
+                    call_bytes: 0,
+                }),
                 Some(shapes) => {
-                    let plan = concrete(inferred, model, &shapes)?;
-                    Ok(Self { model: model.clone(), inferred: None, plans: vec![(shapes, plan)] })
+                    let (plan, call_bytes) = concrete(inferred, model, &shapes)?;
+                    Ok(Self { model: model.clone(), inferred: None, plans: vec![(shapes, plan)], call_bytes })
                 }
             }
         });
@@ -117,7 +128,8 @@ impl Graph {
                         "the item has a shape that the model does not take",
                     ));
                 };
-                let plan = concrete(inferred, &self.model, &shapes).map_err(engine)?;
+                let (plan, call_bytes) = concrete(inferred, &self.model, &shapes).map_err(engine)?;
+                self.call_bytes = self.call_bytes.max(call_bytes);
                 if self.plans.len() == PLANS {
                     self.plans.remove(0);
                 }
@@ -160,9 +172,10 @@ pub(super) fn parse(model: &OnnxModel) -> TractResult<(InferenceModel, HashMap<S
     Ok((parsed.model, parsed.outlets_by_name))
 }
 
-/// Whether a graph can be prepared in bounded memory, for an engine that does not say; open dimensions are taken to be 1.
+/// Whether a graph can be prepared in bounded memory, for an engine that does not say, and the most bytes that an item holds at once; open
+/// dimensions are taken to be 1.
 #[cfg(feature = "onnxruntime")]
-pub(super) fn check_bounds(model: &OnnxModel) -> Result<(), String> {
+pub(super) fn check_bounds(model: &OnnxModel) -> Result<u64, String> {
     attempt(|| {
         let len = |dim: &Dim| if let Dim::Fixed(len) = dim { *len } else { 1 };
         let shape = |spec: &TensorSpec| spec.item_shape().iter().map(len).collect();
@@ -175,10 +188,10 @@ fn concrete(
     inferred: InferenceModel,
     model: &OnnxModel,
     item_shapes: &[Vec<usize>],
-) -> TractResult<Runnable> {
+) -> TractResult<(Runnable, u64)> {
     let inferred = at(inferred, model, item_shapes)?;
-    bounds::check(&inferred)?;
-    inferred.into_optimized()?.into_runnable()
+    let call_bytes = bounds::check(&inferred)?;
+    Ok((inferred.into_optimized()?.into_runnable()?, call_bytes))
 }
 
 /// A graph for one item of these shapes.

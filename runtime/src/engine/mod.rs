@@ -145,6 +145,13 @@ pub trait Session {
         };
         calls.into_iter().map(run).collect()
     }
+
+    /// Most bytes that a launch of so many items holds at once beside the weights, by the shapes of its tensors; of items in the largest shape
+    /// so far. 0 where that is not known.
+    fn call_bytes(&self, items: usize) -> u64 {
+        let _ = items;
+        0
+    }
 }
 
 /// A stage that could not be prepared. The message says what to do.

@@ -138,6 +138,14 @@ impl Session for Graphs {
         }
         results
     }
+
+    fn call_bytes(&self, items: usize) -> u64 {
+        let of = |graph: &Graph| match graph.takes_batches {
+            true => graph.call_bytes.saturating_mul(items as u64),
+            false => graph.call_bytes,
+        };
+        self.0.iter().map(of).max().unwrap_or(0)
+    }
 }
 
 struct Graph {
@@ -147,11 +155,15 @@ struct Graph {
     options: Arc<RunOptions<NoSelectedOutputs>>,
     /// Whether a launch may hold several items.
     takes_batches: bool,
+    /// Most bytes that an item holds at once; 0 where its shape is open.
+    call_bytes: u64,
 }
 
 impl Graph {
     fn load(environment: &Environment, model: &Arc<OnnxModel>) -> Result<Self, String> {
-        cpu::check_bounds(model)?;
+        let bytes = cpu::check_bounds(model)?;
+        let is_fixed = |spec: &TensorSpec| spec.item_shape().iter().all(|dim| matches!(dim, Dim::Fixed(_)));
+        let call_bytes = if model.inputs().iter().all(is_fixed) { bytes } else { 0 };
         let say = |error: &dyn std::fmt::Display| error.to_string().replace('\n', " ");
         let session = guarded(|| {
             let builder = Loaded::builder(environment).map_err(|error| say(&error))?;
@@ -171,7 +183,7 @@ impl Graph {
         let takes_batches = model.inputs().iter().chain(model.outputs()).all(is_open);
         let options =
             guarded(RunOptions::new).map_err(|panic| panic.message)?.map_err(|error| say(&error))?;
-        Ok(Self { model: model.clone(), session, options: Arc::new(options), takes_batches })
+        Ok(Self { model: model.clone(), session, options: Arc::new(options), takes_batches, call_bytes })
     }
 
     /// Puts what it gives in the place of what it takes.

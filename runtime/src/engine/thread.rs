@@ -26,6 +26,15 @@ pub enum Work {
     Calls(Vec<UserCall>),
 }
 
+impl Work {
+    fn items(&self) -> usize {
+        match self {
+            Work::Items(items) => items.len(),
+            Work::Calls(calls) => calls.iter().map(|call| call.items).sum(),
+        }
+    }
+}
+
 /// What a batch gave, one result per item or function, in order.
 pub enum Output {
     /// Of items.
@@ -42,6 +51,8 @@ pub struct Ran {
     pub until: Moment,
     /// The results.
     pub output: Output,
+    /// Most bytes that it held at once, beside the weights.
+    pub call_bytes: u64,
 }
 
 /// One launch.
@@ -62,11 +73,20 @@ pub trait Desk: Send + 'static {
     fn next(&mut self, ended: Option<Ran>) -> Option<Order>;
 }
 
-/// A stage to be prepared, with its engine.
-pub type Prepare = (Arc<dyn Engine>, StageModel);
+/// A stage to be prepared.
+#[derive(Clone)]
+pub struct Prepare {
+    /// What prepares it.
+    pub engine: Arc<dyn Engine>,
+    /// The stage.
+    pub stage: StageModel,
+    /// Most items of a launch.
+    pub batch: usize,
+}
 
-/// Whether the stages could be prepared: if not, which one failed, and why.
-pub type Prepared = Result<(), (usize, PrepareError)>;
+/// Whether the stages could be prepared, with the most bytes that a launch of one of them will hold, as far as that is known; if not, which
+/// one failed, and why.
+pub type Prepared = Result<u64, (usize, PrepareError)>;
 
 /// Starts threads of devices.
 pub struct DeviceThread;
@@ -85,7 +105,9 @@ impl DeviceThread {
         let handle = thread::Builder::new().name(format!("device {device}")).spawn(move || {
             match prepare_all(&stages) {
                 Ok(mut sessions) => {
-                    if tell.send(Ok(())).is_ok()
+                    let calls = stages.iter().zip(&sessions);
+                    let call_bytes = calls.map(|(stage, session)| session.call_bytes(stage.batch)).max();
+                    if tell.send(Ok(call_bytes.unwrap_or(0))).is_ok()
                         && let Err(panicked) = guard::call(|| work(&mut sessions, &mut desk, &clock))
                     {
                         died(panicked.0);
@@ -100,7 +122,7 @@ impl DeviceThread {
 }
 
 fn prepare_all(stages: &[Prepare]) -> Result<Vec<Box<dyn Session>>, (usize, PrepareError)> {
-    let prepare = |(at, (engine, model)): (usize, &Prepare)| match guarded(|| engine.prepare(model)) {
+    let prepare = |(at, of): (usize, &Prepare)| match guarded(|| of.engine.prepare(&of.stage)) {
         Ok(prepared) => prepared.map_err(|error| (at, error)),
         Err(panic) => Err((at, PrepareError { message: panic.message })),
     };
@@ -110,11 +132,15 @@ fn prepare_all(stages: &[Prepare]) -> Result<Vec<Box<dyn Session>>, (usize, Prep
 fn work(sessions: &mut [Box<dyn Session>], desk: &mut impl Desk, clock: &Clock) {
     let mut ended = None;
     while let Some(Order { session, work, from, stop }) = desk.next(ended.take()) {
-        let output = match sessions.get_mut(session) {
-            Some(session) => run(session.as_mut(), work, &stop),
-            None => unprepared(&work),
+        let (output, call_bytes) = match sessions.get_mut(session) {
+            Some(session) => {
+                let items = work.items();
+                let output = run(session.as_mut(), work, &stop);
+                (output, session.call_bytes(items))
+            }
+            None => (unprepared(&work), 0),
         };
-        ended = Some(Ran { from, until: clock.now(), output });
+        ended = Some(Ran { from, until: clock.now(), output, call_bytes });
     }
 }
 
@@ -187,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_faulty_engine_costs_its_items_and_not_the_thread() {
-        let stages: Vec<Prepare> = vec![(Arc::new(Odd), StageModel::Function)];
+        let stages = vec![Prepare { engine: Arc::new(Odd), stage: StageModel::Function, batch: 8 }];
         let ((order, orders), (ran, all_ran)) = (sync_channel(8), sync_channel(8));
         let desk = Channels { orders, ran };
         let died = |why| panic!("{why}");

@@ -53,6 +53,10 @@ impl Session for ThrottledSession {
         stop.block_until(&self.clock, until);
         results
     }
+
+    fn call_bytes(&self, items: usize) -> u64 {
+        self.inner.call_bytes(items)
+    }
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ const MOST_DIMENSIONS: i64 = 64;
 /// Most letters of a dimension that is a formula: one of its neighbours' dimensions may be twice as long.
 const LONGEST_FORMULA: usize = 1000;
 
-/// Refuses a node that tract must not see, once what it takes is known.
-pub fn check(graph: &InferenceModel, at: usize) -> TractResult<()> {
+/// Refuses a node that tract must not see, once what it takes is known. Of a graph inside a node (`inside`) less is known before it runs.
+pub fn check(graph: &InferenceModel, at: usize, inside: bool) -> TractResult<()> {
     recurrent_fits(graph, at)?;
     has_channels(graph, at)?;
-    norm_fits(graph, at)?;
+    norm_fits(graph, at, inside)?;
     has_numbers(graph, at)?;
     has_few_sizes(graph, at)
 }
@@ -57,21 +57,28 @@ fn has_channels(graph: &InferenceModel, at: usize) -> TractResult<()> {
 }
 
 /// Refuses a normalisation from a dimension that its input does not have: tract would count to it, which takes for ever.
-fn norm_fits(graph: &InferenceModel, at: usize) -> TractResult<()> {
+fn norm_fits(graph: &InferenceModel, at: usize, inside: bool) -> TractResult<()> {
     let node = graph.node(at);
     if node.op.name() != "LayerNorm" {
         return Ok(());
     }
     // The operator does not say its dimension otherwise.
     let said = format!("{:?}", node.op);
-    let axis = said.split_once("axis: ").and_then(|(_, rest)| rest.split(',').next()?.trim().parse().ok());
+    let axis =
+        said.split_once("axis: ").and_then(|(_, rest)| rest.split(',').next()?.trim().parse::<i64>().ok());
+    let Some(axis) = axis else { return Ok(()) };
     let rank = rank(graph, at);
-    match (axis, rank) {
-        (Some(axis), Some(rank)) if !(-rank..rank).contains(&axis) => Err(TractError::msg(format!(
-            "node `{}` ({}) starts at dimension {axis} of a tensor of {rank} dimensions",
-            node.name,
-            node.op.name()
-        ))),
+    let starts = |of: String| {
+        let (name, operator) = (&node.name, node.op.name());
+        Err(TractError::msg(format!(
+            "node `{name}` ({operator}) starts at dimension {axis} of a tensor of {of}"
+        )))
+    };
+    match rank {
+        Some(rank) if !(-rank..rank).contains(&axis) => starts(format!("{rank} dimensions")),
+        None if inside && axis < 0 => {
+            starts("a number of dimensions that is not known in a graph inside a node".to_owned())
+        }
         _ => Ok(()),
     }
 }

@@ -129,6 +129,8 @@ struct Device {
     /// Launches whose input is there, in turn.
     ready: VecDeque<Launch>,
     running: Option<Running>,
+    /// Most bytes that a launch held so far, or will hold, beside the weights.
+    call_bytes: u64,
 }
 
 /// A batch that may run.
@@ -277,6 +279,7 @@ impl Dispatcher {
             shared,
             ready: VecDeque::new(),
             running: None,
+            call_bytes: 0,
         };
         Self {
             devices: devices.into_iter().map(device).collect(),
@@ -302,6 +305,17 @@ impl Dispatcher {
     /// The reservations of a device.
     pub fn timeline(&self, device: usize) -> &Timeline {
         &self.devices[device].timeline
+    }
+
+    /// A launch on a device holds so many bytes, beside the weights.
+    pub fn holds(&mut self, device: usize, call_bytes: u64) {
+        let most = &mut self.devices[device].call_bytes;
+        *most = call_bytes.max(*most);
+    }
+
+    /// Most bytes that a launch on a device held so far, or will hold.
+    pub fn call_bytes(&self, device: usize) -> u64 {
+        self.devices[device].call_bytes
     }
 
     /// Whether nothing is launched any more.
@@ -395,6 +409,7 @@ impl Dispatcher {
 
     /// A device has run what it took.
     pub fn ended(&mut self, now: Moment, device: usize, ran: Ran) {
+        self.holds(device, ran.call_bytes);
         let Some(running) = self.devices[device].running.take() else { return };
         let results = match ran.output {
             Output::Items(items) => items,

@@ -326,6 +326,35 @@ async fn weights_that_do_not_fit_into_a_device_are_refused() {
 }
 
 #[tokio::test]
+async fn what_a_device_holds_is_known_and_a_launch_that_does_not_fit_is_refused() {
+    let narrow = |memory: u64| {
+        let of = format!(
+            "[kind.cpu]\nengine = \"cpu\"\ndevices = 1\nmemory_bytes = {memory}\n[model.a]\nbatch = 4\npool = [\"cpu-1\"]\n"
+        );
+        plan(&of)
+    };
+    let wide = ServedModel::Onnx { name: "a".into(), model: model("Add", "x", "y", &[-1, 1000], 1.0) };
+    let ServedModel::Onnx { model: graph, .. } = &wide else { panic!("it was made so") };
+    let (weights, call) = (graph.bytes().len() as u64, 2 * 4000);
+    let fits = Serving::start(narrow(weights + call), vec![wide.clone()], Clock::real()).await.unwrap();
+    let memory = fits.devices()[0].memory;
+    assert_eq!(
+        (memory.weight_bytes, memory.call_bytes, memory.limit_bytes),
+        (weights, call, Some(weights + call))
+    );
+    fits.stop().await;
+    let refused = Serving::start(narrow(weights + call - 1), vec![wide], Clock::real()).await.err().unwrap();
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "device `cpu-1` has {} bytes of memory, but the stages on it need {weights} for their weights and {call} for a launch; \
+             place fewer there, or give smaller batches",
+            weights + call - 1
+        )
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_met_is_declined_at_once() {
     let clock = Clock::real();
     let serving = Serving::start(plan(TWO_SLOW), vec![adds("light", 1.0)], clock.clone()).await.unwrap();
