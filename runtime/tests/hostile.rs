@@ -169,6 +169,7 @@ fn what_asks_for_more_than_there_is_is_refused_and_the_rest_runs() {
             "no_number" => "takes a number from a tensor without elements",
             // Found by this test: an engine worked for ever at a shape.
             "many_dimensions" => "takes 32768 numbers as its sizes",
+            "many_limits" => "takes more than one number as a limit",
             "many_sizes" => "takes 33554432 numbers as its sizes",
             "long_formula" => "would make a tensor of dimensions that cannot be worked out",
             "no_channels" => "takes a tensor of 1 dimensions, which has no channels",

@@ -17,7 +17,8 @@ pub fn check(graph: &InferenceModel, at: usize, inside: bool) -> TractResult<()>
     has_channels(graph, at)?;
     norm_fits(graph, at, inside)?;
     has_numbers(graph, at)?;
-    has_few_sizes(graph, at)
+    has_few_sizes(graph, at)?;
+    has_single_limits(graph, at)
 }
 
 /// Refuses a recurrent layer whose weights are not as wide as its input: tract takes that on trust and would read beyond them.
@@ -131,6 +132,25 @@ fn has_few_sizes(graph: &InferenceModel, at: usize) -> TractResult<()> {
             node.name
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Refuses limits that are more than a number: what tract makes with them is larger than it says.
+fn has_single_limits(graph: &InferenceModel, at: usize) -> TractResult<()> {
+    let node = graph.node(at);
+    let is_many = |input: &OutletId| {
+        let fact = graph.outlet_fact(*input).ok();
+        fact.is_some_and(|fact| {
+            fact.shape
+                .dims()
+                .any(|dim| dim.concretize().is_some_and(|dim| dim.to_usize().is_ok_and(|len| len > 1)))
+        })
+    };
+    match node.op.name() == "Clip" && node.inputs.iter().skip(1).any(is_many) {
+        true => {
+            Err(TractError::msg(format!("node `{}` (Clip) takes more than one number as a limit", node.name)))
+        }
+        false => Ok(()),
     }
 }
 

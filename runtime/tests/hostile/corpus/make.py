@@ -118,6 +118,8 @@ save("no_number", [n("Expand", "c s", "d"), n("If", "d", "y", then_branch=branch
 inner = branch("then", "Add")
 inner.node[0].CopyFrom(n("LayerNormalization", "x w", inner.output[0].name, axis=-3))
 save("near_dimension_inside", [n("If", "c", "y", then_branch=inner, else_branch=branch("else", "Mul"))], [nh.from_array(np.array(True), "c"), c("w", [1] * 4)], [X], [Y])
+save("many_limits", [n("Clip", "r q", "rq"), n("Add", "rq p", "z"), n("ReduceMax", "z", "m", keepdims=0), n("Add", "x m", "y")],
+    [c("r", np.ones((700, 1, 1))), c("q", np.ones((1, 700, 1))), c("p", np.ones((1, 1, 700)))], [X], [Y])
 save("many_sizes", [n("Mul", "s s", "ss"), n("Concat", "ss ss", "two", axis=0), n("Tile", "two ss", "size"), n("ConstantOfShape", "size", "z"), n("ReduceMax", "z", "m", keepdims=0), n("Add", "x m", "y")],
     [sizes("s", 1 << 12)], [X], [Y])
 # 32,768 dimensions; and one whose length is a sum of 2³⁶ parts, of lengths that do not go together.
