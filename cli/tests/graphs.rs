@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use eddyline_runtime::onnx::{Cuts, OnnxModel};
+use eddyline_runtime::onnx::OnnxModel;
 
 #[path = "../../runtime/tests/models/mod.rs"]
 mod models;
@@ -19,20 +19,6 @@ mod is_cut_without_a_difference {
     }
 
     graphs::graphs!(check);
-}
-
-/// Its segments are joined otherwise by tract than the whole is, at some cuts.
-#[test]
-fn the_page_layout_is_cut_with_a_difference_of_rounding() {
-    let Some(model) = graphs::fetched("layout_cdla") else { return };
-    let item = models::item(&model, 64, 7);
-    let whole = models::run(std::slice::from_ref(&model), &item).unwrap();
-    let cuts = Cuts::new(&model).unwrap();
-    for count in [2, 3, 5] {
-        let segments = cuts.segments(&cuts.blocks(count).unwrap()).unwrap();
-        let apart = models::difference(&models::run(&segments, &item).unwrap(), &whole);
-        assert!(apart <= 1e-4, "in {count}: {apart} apart");
-    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use eddyline_runtime::{
         Engine, Item, ItemError, ItemErrorKind, StageModel,
         cpu::Cpu,
         onnxruntime::{Onnxruntime, library},
+        stop::Stop,
     },
     onnx::{Cuts, OnnxModel},
     tensor::Tensor,
@@ -44,7 +45,7 @@ fn onnxruntime() -> Option<Onnxruntime> {
 /// What graphs one behind the other give.
 fn run(engine: &dyn Engine, graphs: &[Arc<OnnxModel>], item: &Item) -> Item {
     let mut session = engine.prepare(&StageModel::Onnx(graphs.to_vec())).unwrap();
-    session.run(std::slice::from_ref(item)).remove(0).unwrap()
+    session.run(std::slice::from_ref(item), &Stop::default()).remove(0).unwrap()
 }
 
 /// An item of numbers such as the model is made for: detectors take exponents of what they make of others.
@@ -97,13 +98,6 @@ mod gives_the_same_whole_and_cut_by_either_engine {
     }
 
     graphs::graphs!(check);
-
-    #[test]
-    fn the_page_layout() {
-        if let Some(model) = graphs::fetched("layout_cdla") {
-            check(&model, 64);
-        }
-    }
 }
 
 fn floats(values: &[f32]) -> Item {
@@ -117,7 +111,7 @@ fn a_batch_is_run_at_once_and_a_wrong_item_fails_alone() {
     let mut session = onnxruntime.prepare(&StageModel::Onnx(vec![model.clone()])).unwrap();
     let picture = |seed| floats(&models::numbers(seed).take(64).collect::<Vec<f32>>());
     let batch = [picture(1), Item::default(), picture(2), Item::from(Tensor::vector(vec![1_u8])), picture(3)];
-    let gave = session.run(&batch);
+    let gave = session.run(&batch, &Stop::default());
     for (item, gave) in batch.iter().zip(&gave) {
         let alone = run_alone(&model, item);
         match (gave, alone) {
@@ -130,23 +124,25 @@ fn a_batch_is_run_at_once_and_a_wrong_item_fails_alone() {
 
 fn run_alone(model: &Arc<OnnxModel>, item: &Item) -> Result<Item, ItemError> {
     let mut session = Cpu.prepare(&StageModel::Onnx(vec![model.clone()])).unwrap();
-    session.run(std::slice::from_ref(item)).remove(0)
+    session.run(std::slice::from_ref(item), &Stop::default()).remove(0)
 }
 
 #[test]
-fn a_session_that_is_ended_gives_its_items_up() {
+fn a_launch_that_is_stopped_gives_its_items_up_and_the_next_one_runs() {
     let Some(onnxruntime) = onnxruntime() else { return };
     let model = models::example("account-numbers/heavy.onnx");
     let mut session = onnxruntime.prepare(&StageModel::Onnx(vec![model])).unwrap();
     let item = floats(&[0.5; 64]);
-    assert!(session.run(std::slice::from_ref(&item))[0].is_ok());
-    let end = session.interrupt().unwrap();
-    std::thread::spawn(move || end()).join().unwrap();
-    let ended = session.run(&[item.clone(), item]);
+    let batch = [item.clone(), item];
+    assert!(session.run(&batch, &Stop::default())[0].is_ok());
+    let stop = Stop::default();
+    stop.stop();
+    let ended = session.run(&batch, &stop);
     assert!(
         ended.iter().all(|result| result.as_ref().is_err_and(|e| e.kind == ItemErrorKind::Stopped)),
         "{ended:?}"
     );
+    assert!(session.run(&batch, &Stop::default()).iter().all(Result::is_ok));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use eddyline_runtime::{
     lineage::{Histories, Lineage},
     record::RecordId,
     run::{LineageOff, Summary},
-    view::{BalanceView, GraphView, ProblemView, RunState, Snapshot, VerdictCounts},
+    view::{BalanceView, DeviceView, GraphView, MemoryView, ProblemView, RunState, Snapshot, VerdictCounts},
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -226,6 +226,9 @@ impl fmt::Display for Report {
                 }
             }
         }
+        for device in last.devices.iter().filter(|device| device.memory.weight_bytes > 0) {
+            write_device(f, device)?;
+        }
         let reasons = &last.faults.by_reason;
         for reason in reasons.iter().take(SHOWN_REASONS) {
             let name = self.graph().nodes.get(reason.node as usize).map_or("", |node| node.name.as_str());
@@ -247,6 +250,22 @@ impl fmt::Display for Report {
 
 /// Reasons that a printed report shows.
 const SHOWN_REASONS: usize = 8;
+
+fn write_device(f: &mut fmt::Formatter<'_>, device: &DeviceView) -> fmt::Result {
+    let MemoryView { weight_bytes, call_bytes, limit_bytes } = device.memory;
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let (name, launches, items) = (&device.name, device.launches, device.items);
+    let busy_s = device.busy_us as f64 / 1e6;
+    write!(f, "  device {name}: {items} items in {launches} launches, busy for {busy_s:.2} s; ")?;
+    write!(f, "memory: models {:.1} MB", mb(weight_bytes))?;
+    if call_bytes > 0 {
+        write!(f, ", a launch at most {:.1} MB", mb(call_bytes))?;
+    }
+    match limit_bytes {
+        Some(limit) => writeln!(f, ", of {:.1} MB", mb(limit)),
+        None => writeln!(f),
+    }
+}
 
 fn write_balance(f: &mut fmt::Formatter<'_>, what: &str, balance: &BalanceView) -> fmt::Result {
     let ends: Vec<String> = balance.ended.iter().map(|(fate, n)| format!("{n} {fate}")).collect();

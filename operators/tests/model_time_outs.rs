@@ -135,6 +135,31 @@ async fn a_record_that_is_withdrawn_while_its_call_is_late_ends_once() {
     assert_eq!(out.len() + report.faults().len(), 8, "{report}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_would_be_busy_for_an_hour_is_free_when_its_call_is_late() {
+    let slow = r#"
+        [kind.slow]
+        engine = "throttled"
+        devices = ["slow"]
+        [profile.slow.latency_us]
+        slow = { fixed = 3600000000, per_item = 0 }
+        [model.slow]
+        batch = 4
+        pool = ["slow"]
+    "#;
+    let flow = Workflow::new("an hour").placed(Plan::from_toml(slow, "plan.toml").unwrap());
+    let model = Model::function(|all: &[u64]| all.to_vec()).within(LIMIT);
+    let out = flow.source("numbers", 0..12_u64).model("slow", model).collect();
+    let mut report = flow.run().await.unwrap();
+    assert_eq!(report.take(out), Vec::<u64>::new());
+    assert_ended(&report, 12);
+    // Each call has begun: none found the device at work on what nobody wants.
+    assert!(
+        report.faults().iter().all(|fault| &*fault.reason == "the call took longer than 400ms"),
+        "{report}"
+    );
+}
+
 #[tokio::test]
 async fn no_time_at_all_is_refused() {
     let flow = Workflow::new("none");

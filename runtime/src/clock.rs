@@ -46,17 +46,4 @@ impl Clock {
     pub async fn sleep_until(&self, moment: Moment) {
         tokio::time::sleep(moment.saturating_sub(self.now())).await;
     }
-
-    /// Blocks this thread until `moment`: for engine threads only, never on an async one.
-    ///
-    /// The operating system wakes a sleeper some 50 µs late, so the last stretch is spun.
-    pub fn block_until(&self, moment: Moment) {
-        const SPIN: Duration = Duration::from_micros(120);
-        if let Some(rest) = moment.checked_sub(self.now() + SPIN) {
-            std::thread::sleep(rest);
-        }
-        while self.now() < moment {
-            std::hint::spin_loop();
-        }
-    }
 }

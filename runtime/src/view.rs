@@ -361,10 +361,23 @@ pub struct DeviceView {
     pub items: u64,
     /// Launches (batches).
     pub launches: u64,
+    /// What its models take.
+    pub memory: MemoryView,
     /// What went wrong on it, if anything.
     pub problem: Option<ProblemView>,
     /// The latest reservations, oldest first, at most 200. Those in the future are promises.
     pub reservations: Vec<ReservationView>,
+}
+
+/// What the models on a device take of its memory.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct MemoryView {
+    /// Bytes of their files, which are mostly weights.
+    pub weight_bytes: u64,
+    /// Most bytes that a launch holds at once beside them, by the shapes of its tensors; 0 where that is not known.
+    pub call_bytes: u64,
+    /// Bytes that there are: what the plan says, or what the machine has.
+    pub limit_bytes: Option<u64>,
 }
 
 /// A slot promised on a device.

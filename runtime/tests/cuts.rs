@@ -42,6 +42,12 @@ enum Layer {
     Transpose(usize),
     /// Times a matrix.
     MatMul(usize),
+    /// Scaled, and times what its mean says.
+    Gate(usize),
+    /// Two tensors beside each other, times a matrix.
+    Beside(usize, usize),
+    /// An activation of five layers.
+    Gelu(usize),
 }
 
 fn layers() -> impl Strategy<Value = Vec<Layer>> {
@@ -56,8 +62,20 @@ fn layers() -> impl Strategy<Value = Vec<Layer>> {
         (at(), at()).prop_map(|(a, b)| Layer::Reshape(a, b)),
         at().prop_map(Layer::Transpose),
         at().prop_map(Layer::MatMul),
+        at().prop_map(Layer::Gate),
+        (at(), at()).prop_map(|(a, b)| Layer::Beside(a, b)),
+        at().prop_map(Layer::Gelu),
     ];
     prop::collection::vec(layer, 3..14)
+}
+
+fn whole_numbers(name: &str, ints: Vec<i64>) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Ints as i32,
+        ints,
+        ..AttributeProto::default()
+    }
 }
 
 /// A graph over [N, 4, 4]; wherever a layer points, it takes what the layers before it made.
@@ -90,16 +108,34 @@ fn graph(layers: &[Layer], outputs: &[usize]) -> Arc<OnnxModel> {
                 add("Reshape", &[of(a), format!("s{at}")], &gives, vec![]);
             }
             Layer::Transpose(a) => {
-                let r#type = AttributeType::Ints as i32;
-                let perm = AttributeProto {
-                    name: "perm".into(),
-                    r#type,
-                    ints: vec![0, 2, 1],
-                    ..AttributeProto::default()
-                };
+                let perm = whole_numbers("perm", vec![0, 2, 1]);
                 add("Transpose", &[of(a)], &gives, vec![perm]);
             }
             Layer::MatMul(a) => add("MatMul", &[of(a), "w".into()], &gives, vec![]),
+            Layer::Gate(a) => {
+                let axes = whole_numbers("axes", vec![1, 2]);
+                add("Div", &[of(a), "six".into()], &format!("d{at}"), vec![]);
+                add("ReduceMean", &[format!("d{at}")], &format!("m{at}"), vec![axes]);
+                add("Sigmoid", &[format!("m{at}")], &format!("g{at}"), vec![]);
+                add("Mul", &[format!("d{at}"), format!("g{at}")], &gives, vec![]);
+            }
+            Layer::Beside(a, b) => {
+                let axis = AttributeProto {
+                    name: "axis".into(),
+                    r#type: AttributeType::Int as i32,
+                    i: 2,
+                    ..AttributeProto::default()
+                };
+                add("Concat", &[of(a), of(b)], &format!("b{at}"), vec![axis]);
+                add("MatMul", &[format!("b{at}"), "tall".into()], &gives, vec![]);
+            }
+            Layer::Gelu(a) => {
+                add("Div", &[of(a), "root".into()], &format!("e{at}"), vec![]);
+                add("Erf", &[format!("e{at}")], &format!("f{at}"), vec![]);
+                add("Add", &[format!("f{at}"), "one".into()], &format!("h{at}"), vec![]);
+                add("Mul", &[of(a), format!("h{at}")], &format!("p{at}"), vec![]);
+                add("Mul", &[format!("p{at}"), "half".into()], &gives, vec![]);
+            }
         }
         made.push(gives);
     }
@@ -117,17 +153,27 @@ fn graph(layers: &[Layer], outputs: &[usize]) -> Arc<OnnxModel> {
     wanted.push(&made[layers.len()]);
     wanted.sort();
     wanted.dedup();
-    let float_data = models::numbers(3).take(16).collect();
-    let weights = TensorProto {
-        name: "w".into(),
-        dims: vec![4, 4],
-        data_type: 1,
+    let constant = |name: &str, dims: &[i64], float_data: Vec<f32>| TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type: DataType::Float as i32,
         float_data,
         ..TensorProto::default()
     };
+    let weights =
+        |name, rows: usize| constant(name, &[rows as i64, 4], models::numbers(3).take(4 * rows).collect());
+    let number = |name, value| constant(name, &[], vec![value]);
+    let initializer = vec![
+        weights("w", 4),
+        weights("tall", 8),
+        number("six", 6.0),
+        number("root", std::f32::consts::SQRT_2),
+        number("one", 1.0),
+        number("half", 0.5),
+    ];
     let graph = GraphProto {
         name: "random".into(),
-        initializer: vec![weights],
+        initializer,
         input: vec![info("x")],
         output: wanted.into_iter().map(|name| info(name)).collect(),
         node,

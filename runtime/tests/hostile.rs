@@ -19,7 +19,7 @@ use std::{
 
 use cpu_time::{ProcessTime, ThreadTime};
 use eddyline_runtime::{
-    engine::{Engine, StageModel, cpu::Cpu, measure::sample},
+    engine::{Engine, StageModel, cpu::Cpu, measure::sample, stop::Stop},
     onnx::{Cuts, OnnxModel},
     tensor::Dim,
 };
@@ -84,7 +84,7 @@ fn take(bytes: &[u8]) -> (Came, Option<String>) {
                         input.item_shape().iter().map(len).collect()
                     };
                     let shapes: Vec<Vec<usize>> = model.inputs().iter().map(shape).collect();
-                    match session.run(&[sample(&model, &shapes).unwrap()]).remove(0) {
+                    match session.run(&[sample(&model, &shapes).unwrap()], &Stop::default()).remove(0) {
                         Ok(_) => came = Came::Ran,
                         Err(error) => said = said.or(Some(error.message)),
                     }
@@ -164,6 +164,14 @@ fn what_asks_for_more_than_there_is_is_refused_and_the_rest_runs() {
             "wide_recurrent" => "takes an input of width 65536, but its weights are for 4",
             "scan_of_many" => "has 1099511627776 as its num_scan_inputs, but there are 2",
             "far_dimension" => "names dimension -2147483648, and there are at most 64",
+            "near_dimension" => "starts at dimension -3 of a tensor of 2 dimensions",
+            "near_dimension_inside" => "starts at dimension -3 of a tensor of a number of dimensions",
+            "no_number" => "takes a number from a tensor without elements",
+            // Found by this test: an engine worked for ever at a shape.
+            "many_dimensions" => "takes 32768 numbers as its sizes",
+            "many_limits" => "takes more than one number as a limit",
+            "many_sizes" => "takes 33554432 numbers as its sizes",
+            "long_formula" => "would make a tensor of dimensions that cannot be worked out",
             "no_channels" => "takes a tensor of 1 dimensions, which has no channels",
             "no_maker" => "takes `w`, which no input, constant or node gives",
             "bomb_in_a_branch" => "in a graph inside a node, has a size that is computed",

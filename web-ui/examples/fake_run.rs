@@ -21,8 +21,8 @@ use eddyline_runtime::{
     record::RecordId,
     view::{
         BalanceView, Balances, DeviceView, EdgeSnapshot, EdgeView, FaultView, FaultsView, GraphView,
-        LoopSnapshot, ModelCounts, NodeSnapshot, NodeView, ProblemView, ReasonView, ReservationView, Role,
-        RunState, Snapshot, VerdictCounts,
+        LoopSnapshot, MemoryView, ModelCounts, NodeSnapshot, NodeView, ProblemView, ReasonView,
+        ReservationView, Role, RunState, Snapshot, VerdictCounts,
     },
 };
 use serde_json::json;
@@ -396,6 +396,11 @@ fn devices(now: f64, fed: f64) -> Vec<DeviceView> {
             busy_us: (now.min(fed) * 1e6 * 0.78) as u64,
             items: (now.min(fed) * 1e6 / each_us as f64 * 31.0) as u64,
             launches: now_us / each_us,
+            memory: MemoryView {
+                weight_bytes: stages.len() as u64 * 21_500_000,
+                call_bytes: 3_400_000,
+                limit_bytes: Some(8_000_000_000),
+            },
             problem: sick.then(|| ProblemView {
                 node: Some(5),
                 location: String::new(),

@@ -21,6 +21,7 @@ use eddyline_runtime::{
         Engine, Item, Session, StageModel,
         cpu::Cpu,
         onnxruntime::{Onnxruntime, library},
+        stop::Stop,
     },
     onnx::OnnxModel,
     serve::{Call, ModelClient, Outcome, ServedModel, Serving, Work},
@@ -160,7 +161,7 @@ fn run_plain(session: &mut Plain, item: &Item) -> Result<(), Box<dyn Error>> {
 }
 
 fn run(session: &mut dyn Session, item: &Item) -> Result<(), Box<dyn Error>> {
-    session.run(std::slice::from_ref(item)).swap_remove(0)?;
+    session.run(std::slice::from_ref(item), &Stop::default()).swap_remove(0)?;
     Ok(())
 }
 

@@ -69,6 +69,7 @@ macro_rules! graphs {
             the_text_detector: fetched("ocr_det_v4"), 64;
             the_text_reader: fetched("ocr_rec_v4"), 48;
             the_page_orientation: fetched("doc_orientation"), 64;
+            the_page_layout: fetched("layout_cdla"), 64;
             the_faces: fetched("yunet"), 64;
             the_pictures: fetched("mobilenet_v2_real"), 64;
             the_street: fetched("yolov4_tiny"), 64;

@@ -5,7 +5,7 @@
 //! be small. A graph inside a node (of a branch or a loop) is looked at by itself, with the constants of the file that it takes; of those
 //! that other nodes make it may take only small ones.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::{
     Onnx,
@@ -18,6 +18,7 @@ use tract_onnx::{
     },
 };
 
+use super::trusted;
 use crate::tensor::dims;
 
 /// Most bytes of one tensor that crosses a graph, for one item.
@@ -29,9 +30,13 @@ pub const LARGEST_MADE_BYTES: u64 = 1 << 30;
 const LARGEST_TAKEN_BYTES: u64 = 64 << 10;
 /// A value above this is not computed here.
 const SMALL_BYTES: u64 = 1 << 20;
+/// Works out the shapes of a graph whose inputs have theirs, and refuses what would be too large. Gives the most bytes that one item holds at
+/// once: what is made and still taken. What is the same for every item is not counted, nor what cannot be worked out.
+pub(super) fn check(graph: &InferenceModel) -> TractResult<u64> {
+    check_at(graph, false)
+}
 
-/// Works out the shapes of a graph whose inputs have theirs, and refuses what would be too large.
-pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
+fn check_at(graph: &InferenceModel, inside: bool) -> TractResult<u64> {
     let mut graph = graph.clone();
     // By node: whether it gives the same for every item of these shapes.
     let mut constant = vec![false; graph.nodes().len()];
@@ -40,6 +45,7 @@ pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
     // What no output needs is worked out by the engine too.
     let nodes: Vec<usize> = (0..graph.nodes().len()).collect();
     let inputs: Vec<usize> = graph.input_outlets()?.iter().map(|input| input.node).collect();
+    let mut held = Held::default();
     for at in eval_order_for_nodes(graph.nodes(), &inputs, &nodes, &[])? {
         let node = graph.node(at);
         if node.inputs.is_empty() && node.outputs.iter().all(|output| output.fact.value.is_concrete()) {
@@ -58,8 +64,7 @@ pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
         let taken = all(made.map(|(_, fact)| *fact));
         drop(inputs);
         constant[at] = same;
-        recurrent_fits(&graph, at)?;
-        has_channels(&graph, at)?;
+        trusted::check(&graph, at, inside)?;
         if matches!(&*node.op.name(), "If" | "Scan") && taken > LARGEST_TAKEN_BYTES {
             return Err(TractError::msg(format!(
                 "node `{}` ({}) takes {taken} bytes of computed constants into a graph inside it, more than {LARGEST_TAKEN_BYTES}",
@@ -73,6 +78,7 @@ pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
         }) else {
             continue;
         };
+        trusted::is_short(&graph, at, &gives)?;
         let counted = counted(&graph, at);
         let makes = all(gives.iter()).max(counted.unwrap_or(0));
         let most = if same { left } else { LARGEST_BYTES };
@@ -97,6 +103,10 @@ pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
         for (slot, fact) in gives.into_iter().enumerate() {
             set(&mut graph, OutletId::new(at, slot), &fact);
         }
+        if !same {
+            held.makes(&graph, at);
+        }
+        held.takes(&graph, at);
         if same && takes <= SMALL_BYTES && makes <= SMALL_BYTES {
             let made =
                 inferred(&mut graph, at, |op, inputs, outputs, observed| op.infer(inputs, outputs, observed));
@@ -105,7 +115,38 @@ pub(super) fn check(graph: &InferenceModel) -> TractResult<()> {
             }
         }
     }
-    Ok(())
+    Ok(held.most)
+}
+
+/// What is held while a graph runs.
+#[derive(Default)]
+struct Held {
+    /// By tensor: its size, and how many are still to take it.
+    tensors: HashMap<OutletId, (u64, usize)>,
+    now: u64,
+    most: u64,
+}
+
+impl Held {
+    fn makes(&mut self, graph: &InferenceModel, at: usize) {
+        for (slot, outlet) in graph.node(at).outputs.iter().enumerate() {
+            let size = bytes(&outlet.fact);
+            self.now = self.now.saturating_add(size);
+            // What nobody takes is given, and held to the end.
+            self.tensors.insert(OutletId::new(at, slot), (size, outlet.successors.len()));
+        }
+        self.most = self.most.max(self.now);
+    }
+
+    fn takes(&mut self, graph: &InferenceModel, at: usize) {
+        for input in &graph.node(at).inputs {
+            let Some((size, takers)) = self.tensors.get_mut(input) else { continue };
+            *takers = takers.saturating_sub(1);
+            if *takers == 0 {
+                self.now = self.now.saturating_sub(*size);
+            }
+        }
+    }
 }
 
 /// The same for the graphs inside nodes, of what is known of them: constants.
@@ -133,7 +174,7 @@ pub(super) fn check_inside(onnx: &Onnx, model: &ModelProto, folder: Option<&str>
             look(onnx, model, folder, &graph)?;
             // What cannot be read by itself is for the engine to tell.
             if let Ok(parsed) = onnx.parse(&alone, folder) {
-                check(&parsed.model)?;
+                check_at(&parsed.model, true)?;
             }
         }
         Ok(())
@@ -172,44 +213,6 @@ fn set(graph: &mut InferenceModel, outlet: OutletId, fact: &InferenceFact) {
     if let Ok(both) = known.unify(fact) {
         // It fails only where there is no such outlet.
         let _ = graph.set_outlet_fact(outlet, both);
-    }
-}
-
-/// Refuses a recurrent layer whose weights are not as wide as its input: tract takes that on trust and would read beyond them.
-fn recurrent_fits(graph: &InferenceModel, at: usize) -> TractResult<()> {
-    let node = graph.node(at);
-    if !matches!(&*node.op.name(), "LSTM" | "GRU" | "RNN") {
-        return Ok(());
-    }
-    let width = |input: usize| {
-        let fact = graph.outlet_fact(*node.inputs.get(input)?).ok()?;
-        fact.shape.dims().nth(2)?.concretize()?.to_usize().ok()
-    };
-    match (width(0), width(1)) {
-        (Some(input), Some(weights)) if input != weights => Err(TractError::msg(format!(
-            "node `{}` ({}) takes an input of width {input}, but its weights are for {weights}",
-            node.name,
-            node.op.name()
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a layer over channels whose input has none: tract takes that on trust too.
-fn has_channels(graph: &InferenceModel, at: usize) -> TractResult<()> {
-    let node = graph.node(at);
-    let name = node.op.name().to_lowercase();
-    let is_over_channels =
-        ["conv", "pool", "batchnorm", "instancenorm", "lrn"].iter().any(|kind| name.contains(kind));
-    let rank =
-        node.inputs.first().and_then(|input| graph.outlet_fact(*input).ok()?.shape.rank().concretize());
-    match rank {
-        Some(rank) if is_over_channels && rank < 2 => Err(TractError::msg(format!(
-            "node `{}` ({}) takes a tensor of {rank} dimensions, which has no channels",
-            node.name,
-            node.op.name()
-        ))),
-        _ => Ok(()),
     }
 }
 

@@ -4,19 +4,13 @@
 //! as much per item. Where a model leaves dimensions besides the batch open, there is one plan per shape seen, the latest
 //! [`PLANS`] are kept.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 
-use tract_onnx::prelude::*;
+use tract_onnx::{prelude::*, tract_core::plan::eval};
 
 use super::{
-    Engine, Interrupt, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, bounds, check_item,
-    functions, guarded,
+    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, bounds, check_item, functions,
+    guarded, stop::Stop,
 };
 use crate::guard;
 use crate::onnx::OnnxModel;
@@ -35,40 +29,34 @@ impl Engine for Cpu {
             StageModel::Function => Ok(functions()),
             StageModel::Onnx(models) => {
                 let graphs = models.iter().map(Graph::prepare).collect::<Result<_, _>>()?;
-                Ok(Box::new(Graphs { graphs, stopped: Arc::default() }))
+                Ok(Box::new(Graphs(graphs)))
             }
         }
     }
 }
 
 /// Graphs one behind the other.
-struct Graphs {
-    graphs: Vec<Graph>,
-    /// Whether no more items shall be run. One that is begun runs to its end.
-    stopped: Arc<AtomicBool>,
-}
+struct Graphs(Vec<Graph>);
 
 impl Session for Graphs {
-    fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>> {
-        batch
-            .iter()
-            .map(|item| {
-                if self.stopped.load(Ordering::Acquire) {
-                    return Err(ItemError::stopped());
-                }
-                self.graphs.iter_mut().try_fold(item.clone(), |item, graph| {
-                    let file = graph.model.file().to_owned();
-                    guarded(|| graph.run(&item)).unwrap_or_else(|panic| {
-                        Err(ItemError::new(panic.kind, format!("`{file}`: {}", one_line(&panic.message))))
-                    })
+    fn run(&mut self, batch: &[Item], stop: &Stop) -> Vec<Result<Item, ItemError>> {
+        let mut run = |item: &Item| {
+            self.0.iter_mut().try_fold(item.clone(), |item, graph| {
+                let file = graph.model.file().to_owned();
+                guarded(|| graph.run(&item, stop)).unwrap_or_else(|panic| {
+                    Err(ItemError::new(panic.kind, format!("`{file}`: {}", one_line(&panic.message))))
                 })
             })
-            .collect()
+        };
+        // Whatever a stopped one says of why it has no result, the reason is the stop.
+        let run = |item: &Item| {
+            run(item).map_err(|error| if stop.is_stopped() { ItemError::stopped() } else { error })
+        };
+        batch.iter().map(run).collect()
     }
 
-    fn interrupt(&self) -> Option<Interrupt> {
-        let stopped = self.stopped.clone();
-        Some(Arc::new(move || stopped.store(true, Ordering::Release)))
+    fn call_bytes(&self, _: usize) -> u64 {
+        self.0.iter().map(|graph| graph.call_bytes).max().unwrap_or(0)
     }
 }
 
@@ -81,6 +69,8 @@ struct Graph {
     inferred: Option<InferenceModel>,
     /// Plans by the shapes of their inputs, the latest last.
     plans: Vec<(Vec<Vec<usize>>, Runnable)>,
+    /// Most bytes that an item held at once, of the shapes so far.
+    call_bytes: u64,
 }
 
 impl Graph {
@@ -101,17 +91,26 @@ impl Graph {
                 lens.collect::<Option<Vec<usize>>>()
             };
             match model.inputs().iter().map(fixed).collect::<Option<Vec<_>>>() {
-                None => Ok(Self { model: model.clone(), inferred: Some(inferred), plans: Vec::new() }),
+                None => Ok(Self {
+                    model: model.clone(),
+                    inferred: Some(inferred),
+                    plans: Vec::new(),
+                    call_bytes: 0,
+                }),
                 Some(shapes) => {
-                    let plan = concrete(inferred, model, &shapes)?;
-                    Ok(Self { model: model.clone(), inferred: None, plans: vec![(shapes, plan)] })
+                    let (plan, call_bytes) = concrete(inferred, model, &shapes)?;
+                    Ok(Self { model: model.clone(), inferred: None, plans: vec![(shapes, plan)], call_bytes })
                 }
             }
         });
         made.map_err(fail)
     }
 
-    fn run(&mut self, item: &Item) -> Result<Item, ItemError> {
+    /// Ends between two nodes where it is stopped.
+    fn run(&mut self, item: &Item, stop: &Stop) -> Result<Item, ItemError> {
+        if stop.is_stopped() {
+            return Err(ItemError::stopped());
+        }
         check_item(&self.model, item)?;
         let engine = |error: TractError| {
             ItemError::new(
@@ -129,7 +128,8 @@ impl Graph {
                         "the item has a shape that the model does not take",
                     ));
                 };
-                let plan = concrete(inferred, &self.model, &shapes).map_err(engine)?;
+                let (plan, call_bytes) = concrete(inferred, &self.model, &shapes).map_err(engine)?;
+                self.call_bytes = self.call_bytes.max(call_bytes);
                 if self.plans.len() == PLANS {
                     self.plans.remove(0);
                 }
@@ -138,7 +138,13 @@ impl Graph {
             }
         };
         let inputs = item.tensors.iter().map(batch_of_one).collect::<TractResult<_>>().map_err(engine)?;
-        let outputs = plan.run(inputs).map_err(engine)?;
+        let mut state = plan.spawn().map_err(engine)?;
+        let outputs =
+            state.run_plan_with_eval(inputs, |context, state, node, inputs| match stop.is_stopped() {
+                true => Err(TractError::msg("stopped")),
+                false => eval(context, state, node, inputs),
+            });
+        let outputs = outputs.map_err(engine)?;
         let specs = self.model.outputs().iter();
         specs
             .zip(&outputs)
@@ -166,9 +172,10 @@ pub(super) fn parse(model: &OnnxModel) -> TractResult<(InferenceModel, HashMap<S
     Ok((parsed.model, parsed.outlets_by_name))
 }
 
-/// Whether a graph can be prepared in bounded memory, for an engine that does not say; open dimensions are taken to be 1.
+/// Whether a graph can be prepared in bounded memory, for an engine that does not say, and the most bytes that an item holds at once; open
+/// dimensions are taken to be 1.
 #[cfg(feature = "onnxruntime")]
-pub(super) fn check_bounds(model: &OnnxModel) -> Result<(), String> {
+pub(super) fn check_bounds(model: &OnnxModel) -> Result<u64, String> {
     attempt(|| {
         let len = |dim: &Dim| if let Dim::Fixed(len) = dim { *len } else { 1 };
         let shape = |spec: &TensorSpec| spec.item_shape().iter().map(len).collect();
@@ -181,10 +188,10 @@ fn concrete(
     inferred: InferenceModel,
     model: &OnnxModel,
     item_shapes: &[Vec<usize>],
-) -> TractResult<Runnable> {
+) -> TractResult<(Runnable, u64)> {
     let inferred = at(inferred, model, item_shapes)?;
-    bounds::check(&inferred)?;
-    inferred.into_optimized()?.into_runnable()
+    let call_bytes = bounds::check(&inferred)?;
+    Ok((inferred.into_optimized()?.into_runnable()?, call_bytes))
 }
 
 /// A graph for one item of these shapes.
@@ -288,7 +295,7 @@ mod tests {
         let stage = StageModel::Onnx(vec![model("Mul", "x", "y", &[-1, 2], 3.0)]);
         let mut session = Cpu.prepare(&stage).unwrap();
         let batch = [floats(&[1.0, 2.0]), floats(&[1.0, 2.0, 3.0]), floats(&[5.0, 6.0]), Item::default()];
-        let results = session.run(&batch);
+        let results = session.run(&batch, &Stop::default());
         assert_eq!(results[0], Ok(floats(&[3.0, 6.0])));
         assert_eq!(
             results[1].as_ref().unwrap_err().message,
@@ -299,13 +306,15 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_ended_runs_no_more_items() {
+    fn a_launch_that_is_stopped_gives_its_items_up_and_the_next_one_runs() {
         let stage = StageModel::Onnx(vec![model("Mul", "x", "y", &[-1, 2], 3.0)]);
         let mut session = Cpu.prepare(&stage).unwrap();
-        assert!(session.run(&[floats(&[1.0, 2.0])])[0].is_ok());
-        session.interrupt().unwrap()();
-        let ended = session.run(&[floats(&[1.0, 2.0]), floats(&[1.0])]);
+        let stop = Stop::default();
+        assert!(session.run(&[floats(&[1.0, 2.0])], &stop)[0].is_ok());
+        stop.stop();
+        let ended = session.run(&[floats(&[1.0, 2.0]), floats(&[1.0])], &stop);
         assert!(ended.iter().all(|result| *result == Err(ItemError::stopped())), "{ended:?}");
+        assert!(session.run(&[floats(&[1.0, 2.0])], &Stop::default())[0].is_ok());
     }
 
     #[test]
@@ -315,7 +324,7 @@ mod tests {
             model("Add", "y", "z", &[1, 2], 1.0),
         ]);
         let mut session = Cpu.prepare(&stage).unwrap();
-        assert_eq!(session.run(&[floats(&[1.0, 2.0])]), vec![Ok(floats(&[4.0, 7.0]))]);
+        assert_eq!(session.run(&[floats(&[1.0, 2.0])], &Stop::default()), vec![Ok(floats(&[4.0, 7.0]))]);
     }
 
     #[test]
@@ -323,7 +332,7 @@ mod tests {
         let stage = StageModel::Onnx(vec![model("Add", "x", "y", &[-1, -1], 1.0)]);
         let mut session = Cpu.prepare(&stage).unwrap();
         for len in (1..=PLANS + 2).chain(1..3) {
-            let result = session.run(&[floats(&vec![1.0; len])]);
+            let result = session.run(&[floats(&vec![1.0; len])], &Stop::default());
             assert_eq!(result, vec![Ok(floats(&vec![2.0; len]))]);
         }
     }

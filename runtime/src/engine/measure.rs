@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Engine, Item, ItemError, PrepareError, Session, StageModel};
+use super::{Engine, Item, ItemError, PrepareError, Session, StageModel, stop::Stop};
 use crate::{
     clock::Clock,
     onnx::OnnxModel,
@@ -43,7 +43,7 @@ impl Measured {
     /// # Errors
     /// Where the item is not what it takes.
     pub fn run(&mut self, item: &Item) -> Result<Item, ItemError> {
-        self.session.run(std::slice::from_ref(item)).swap_remove(0)
+        self.session.run(std::slice::from_ref(item), &Stop::default()).swap_remove(0)
     }
 
     /// Runs a batch of `batch` times this item: `warm_up` launches that do not count, then `repeats` that do, at least one.
@@ -61,7 +61,7 @@ impl Measured {
         let mut took = Vec::with_capacity(repeats);
         for launch in 0..warm_up + repeats.max(1) {
             let from = self.clock.now();
-            let results = self.session.run(&batch);
+            let results = self.session.run(&batch, &Stop::default());
             let us = (self.clock.now() - from).as_secs_f64() * 1e6;
             results.into_iter().collect::<Result<Vec<_>, _>>()?;
             if launch >= warm_up {

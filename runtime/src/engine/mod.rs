@@ -11,7 +11,9 @@
 //! * [`throttled`]: another engine's output at a profiled pace.
 //! * `onnxruntime`, where its feature is on: ONNX models through ONNX Runtime.
 //! * `shapes`: the type and shape of every tensor of a graph.
+//! * [`stop`]: the end of a launch before its time.
 //! * [`thread`]: a device's thread, with a bounded queue.
+//! * `trusted`: what an engine takes on trust and a file may say wrongly.
 
 mod bounds;
 pub mod cpu;
@@ -20,8 +22,10 @@ pub mod measure;
 #[cfg(feature = "onnxruntime")]
 pub mod onnxruntime;
 pub(crate) mod shapes;
+pub mod stop;
 pub mod thread;
 pub mod throttled;
+mod trusted;
 
 use std::sync::Arc;
 
@@ -33,6 +37,7 @@ use crate::{
     onnx::OnnxModel,
     tensor::{Tensor, dims},
 };
+use stop::Stop;
 
 /// The tensors of one item, in the order of the model's inputs or outputs, without a batch dimension.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -125,23 +130,27 @@ pub trait Engine: Send + Sync {
     fn prepare(&self, stage: &StageModel) -> Result<Box<dyn Session>, PrepareError>;
 }
 
-/// Ends what a [`Session`] is at work on, from another thread.
-pub type Interrupt = Arc<dyn Fn() + Send + Sync>;
-
 /// A prepared stage. Blocking; only its device's thread calls it.
 pub trait Session {
-    /// Runs a batch: one result per item, in order. A wrong item fails alone.
-    fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>>;
+    /// Runs a batch: one result per item, in order. A wrong item fails alone. Where `stop` ends it, items without a result end as
+    /// stopped, as soon as the engine can.
+    fn run(&mut self, batch: &[Item], stop: &Stop) -> Vec<Result<Item, ItemError>>;
 
-    /// Runs user functions as one launch: one result per function, in order. A panic fails its function alone.
-    fn call(&mut self, calls: Vec<UserCall>) -> Vec<Result<(), ItemError>> {
-        calls.into_iter().map(|call| guarded(call.run)).collect()
+    /// Runs user functions as one launch: one result per function, in order. A panic fails its function alone. Where `stop` ends it,
+    /// those that have not begun are dropped.
+    fn call(&mut self, calls: Vec<UserCall>, stop: &Stop) -> Vec<Result<(), ItemError>> {
+        let run = |call: UserCall| match stop.is_stopped() {
+            true => Err(ItemError::stopped()),
+            false => guarded(call.run),
+        };
+        calls.into_iter().map(run).collect()
     }
 
-    /// What ends it for good: the launch that is going on as soon as the engine can, and all later ones; items without a result end as
-    /// stopped. `None` where a launch always runs to its end.
-    fn interrupt(&self) -> Option<Interrupt> {
-        None
+    /// Most bytes that a launch of so many items holds at once beside the weights, by the shapes of its tensors; of items in the largest shape
+    /// so far. 0 where that is not known.
+    fn call_bytes(&self, items: usize) -> u64 {
+        let _ = items;
+        0
     }
 }
 
@@ -179,7 +188,7 @@ fn check_item(model: &OnnxModel, item: &Item) -> Result<(), ItemError> {
 fn functions() -> Box<dyn Session> {
     struct Functions;
     impl Session for Functions {
-        fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>> {
+        fn run(&mut self, batch: &[Item], _: &Stop) -> Vec<Result<Item, ItemError>> {
             let message = "this model is a function and takes no tensors; send it a function";
             batch.iter().map(|_| Err(ItemError::new(ItemErrorKind::Input, message))).collect()
         }

@@ -7,10 +7,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use ort::{
@@ -23,8 +20,8 @@ use ort::{
 };
 
 use super::{
-    Engine, Interrupt, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, check_item, cpu,
-    functions, guarded,
+    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, check_item, cpu, functions,
+    guarded, stop::Stop,
 };
 use crate::{
     onnx::OnnxModel,
@@ -109,9 +106,8 @@ impl Engine for Onnxruntime {
         match stage {
             StageModel::Function => Ok(functions()),
             StageModel::Onnx(models) => {
-                let stop = Arc::new(Stop::new().map_err(|message| PrepareError { message })?);
                 let graph = |model: &Arc<OnnxModel>| {
-                    Graph::load(&self.environment, model, &stop).map_err(|why| PrepareError {
+                    Graph::load(&self.environment, model).map_err(|why| PrepareError {
                         message: format!(
                             "`{}` cannot be run by the onnxruntime engine: {why}; try to simplify the model and export it again",
                             model.file()
@@ -119,45 +115,22 @@ impl Engine for Onnxruntime {
                     })
                 };
                 let graphs = models.iter().map(graph).collect::<Result<_, _>>()?;
-                Ok(Box::new(Graphs { graphs, stop }))
+                Ok(Box::new(Graphs(graphs)))
             }
         }
     }
 }
 
-/// Ends a launch from another thread, between two nodes of its graph, and all later ones.
-struct Stop {
-    options: RunOptions<NoSelectedOutputs>,
-    stopped: AtomicBool,
-}
-
-impl Stop {
-    fn new() -> Result<Self, String> {
-        let options =
-            guarded(RunOptions::new).map_err(|panic| panic.message)?.map_err(|error| error.to_string())?;
-        Ok(Self { options, stopped: AtomicBool::new(false) })
-    }
-
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
-        // Where it fails the launch runs to its end.
-        let _ = self.options.terminate();
-    }
-}
-
 /// Graphs one behind the other.
-struct Graphs {
-    graphs: Vec<Graph>,
-    stop: Arc<Stop>,
-}
+struct Graphs(Vec<Graph>);
 
 impl Session for Graphs {
-    fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>> {
+    fn run(&mut self, batch: &[Item], stop: &Stop) -> Vec<Result<Item, ItemError>> {
         let mut results: Vec<Result<Item, ItemError>> = batch.iter().cloned().map(Ok).collect();
-        for graph in &mut self.graphs {
-            graph.run(&mut results);
+        for graph in &mut self.0 {
+            graph.run(&mut results, stop);
         }
-        if self.stop.stopped.load(Ordering::Acquire) {
+        if stop.is_stopped() {
             results
                 .iter_mut()
                 .filter(|result| result.is_err())
@@ -166,23 +139,31 @@ impl Session for Graphs {
         results
     }
 
-    fn interrupt(&self) -> Option<Interrupt> {
-        let stop = self.stop.clone();
-        Some(Arc::new(move || stop.stop()))
+    fn call_bytes(&self, items: usize) -> u64 {
+        let of = |graph: &Graph| match graph.takes_batches {
+            true => graph.call_bytes.saturating_mul(items as u64),
+            false => graph.call_bytes,
+        };
+        self.0.iter().map(of).max().unwrap_or(0)
     }
 }
 
 struct Graph {
     model: Arc<OnnxModel>,
     session: Loaded,
-    stop: Arc<Stop>,
+    /// By which a launch is ended, between two nodes.
+    options: Arc<RunOptions<NoSelectedOutputs>>,
     /// Whether a launch may hold several items.
     takes_batches: bool,
+    /// Most bytes that an item holds at once; 0 where its shape is open.
+    call_bytes: u64,
 }
 
 impl Graph {
-    fn load(environment: &Environment, model: &Arc<OnnxModel>, stop: &Arc<Stop>) -> Result<Self, String> {
-        cpu::check_bounds(model)?;
+    fn load(environment: &Environment, model: &Arc<OnnxModel>) -> Result<Self, String> {
+        let bytes = cpu::check_bounds(model)?;
+        let is_fixed = |spec: &TensorSpec| spec.item_shape().iter().all(|dim| matches!(dim, Dim::Fixed(_)));
+        let call_bytes = if model.inputs().iter().all(is_fixed) { bytes } else { 0 };
         let say = |error: &dyn std::fmt::Display| error.to_string().replace('\n', " ");
         let session = guarded(|| {
             let builder = Loaded::builder(environment).map_err(|error| say(&error))?;
@@ -200,11 +181,13 @@ impl Graph {
         let session = session.map_err(|panic| panic.message)??;
         let is_open = |spec: &TensorSpec| matches!(spec.shape.first(), Some(Dim::Dynamic(_)));
         let takes_batches = model.inputs().iter().chain(model.outputs()).all(is_open);
-        Ok(Self { model: model.clone(), session, stop: stop.clone(), takes_batches })
+        let options =
+            guarded(RunOptions::new).map_err(|panic| panic.message)?.map_err(|error| say(&error))?;
+        Ok(Self { model: model.clone(), session, options: Arc::new(options), takes_batches, call_bytes })
     }
 
     /// Puts what it gives in the place of what it takes.
-    fn run(&mut self, results: &mut [Result<Item, ItemError>]) {
+    fn run(&mut self, results: &mut [Result<Item, ItemError>], stop: &Stop) {
         for result in results.iter_mut() {
             if let Some(error) = result.as_ref().ok().and_then(|item| check_item(&self.model, item).err()) {
                 *result = Err(error);
@@ -215,7 +198,7 @@ impl Graph {
             pair[0].tensors.iter().zip(&pair[1].tensors).all(|(a, b)| a.shape() == b.shape())
         };
         let together = self.takes_batches && items.len() > 1 && items.windows(2).all(alike);
-        let launched = together.then(|| self.launch(&items).ok()).flatten();
+        let launched = together.then(|| self.launch(&items, stop).ok()).flatten();
         if let Some(given) = launched {
             results
                 .iter_mut()
@@ -226,7 +209,7 @@ impl Graph {
         }
         for result in results {
             if let Ok(item) = result {
-                let given = self.launch(&[item]).map(|mut given| given.swap_remove(0));
+                let given = self.launch(&[item], stop).map(|mut given| given.swap_remove(0));
                 *result = given.map_err(|why| {
                     ItemError::new(
                         ItemErrorKind::Engine,
@@ -238,17 +221,26 @@ impl Graph {
     }
 
     /// Runs items of one shape together, at least one.
-    fn launch(&mut self, items: &[&Item]) -> Result<Vec<Item>, String> {
+    fn launch(&mut self, items: &[&Item], stop: &Stop) -> Result<Vec<Item>, String> {
+        if stop.is_stopped() {
+            return Err("stopped".to_owned());
+        }
         let count = items.len();
-        let Self { model, session, stop, .. } = self;
+        let Self { model, session, options, .. } = self;
+        let end = {
+            let options = Arc::clone(options);
+            // Where it fails the launch runs to its end.
+            move || drop(options.terminate())
+        };
         let run = || -> Result<Vec<Item>, String> {
             let inputs = model.inputs().iter().enumerate().map(|(at, spec)| {
                 let tensors: Vec<&Tensor> = items.iter().map(|item| &item.tensors[at]).collect();
                 Ok((spec.name.as_str(), input(&tensors)?))
             });
             let inputs: Vec<(&str, SessionInputValue<'_>)> = inputs.collect::<Result<_, String>>()?;
-            let given = session
-                .run_with_options(SessionInputs::<0>::from(inputs), &stop.options)
+            let inputs = SessionInputs::<0>::from(inputs);
+            let given = stop
+                .ended_by(end, || session.run_with_options(inputs, options.as_ref()))
                 .map_err(|error| error.to_string().replace('\n', " "))?;
             let mut made: Vec<Item> = vec![Item::default(); count];
             for spec in model.outputs() {
@@ -259,7 +251,12 @@ impl Graph {
             }
             Ok(made)
         };
-        guarded(run).map_err(|panic| panic.message)?
+        let done = guarded(run).map_err(|panic| panic.message)?;
+        if stop.is_stopped() {
+            // The next launch is another one.
+            options.unterminate().map_err(|error| error.to_string())?;
+        }
+        done
     }
 }
 

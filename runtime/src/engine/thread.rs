@@ -10,7 +10,9 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, UserCall, guarded};
+use super::{
+    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, UserCall, guarded, stop::Stop,
+};
 use crate::{
     clock::{Clock, Moment},
     guard,
@@ -22,6 +24,15 @@ pub enum Work {
     Items(Vec<Item>),
     /// User functions.
     Calls(Vec<UserCall>),
+}
+
+impl Work {
+    fn items(&self) -> usize {
+        match self {
+            Work::Items(items) => items.len(),
+            Work::Calls(calls) => calls.iter().map(|call| call.items).sum(),
+        }
+    }
 }
 
 /// What a batch gave, one result per item or function, in order.
@@ -40,6 +51,8 @@ pub struct Ran {
     pub until: Moment,
     /// The results.
     pub output: Output,
+    /// Most bytes that it held at once, beside the weights.
+    pub call_bytes: u64,
 }
 
 /// One launch.
@@ -50,6 +63,8 @@ pub struct Order {
     pub work: Work,
     /// When it starts, which is now.
     pub from: Moment,
+    /// What may end it early.
+    pub stop: Stop,
 }
 
 /// Where a device's thread gets its launches.
@@ -58,11 +73,20 @@ pub trait Desk: Send + 'static {
     fn next(&mut self, ended: Option<Ran>) -> Option<Order>;
 }
 
-/// A stage to be prepared, with its engine.
-pub type Prepare = (Arc<dyn Engine>, StageModel);
+/// A stage to be prepared.
+#[derive(Clone)]
+pub struct Prepare {
+    /// What prepares it.
+    pub engine: Arc<dyn Engine>,
+    /// The stage.
+    pub stage: StageModel,
+    /// Most items of a launch.
+    pub batch: usize,
+}
 
-/// Whether the stages could be prepared: if not, which one failed, and why.
-pub type Prepared = Result<(), (usize, PrepareError)>;
+/// Whether the stages could be prepared, with the most bytes that a launch of one of them will hold, as far as that is known; if not, which
+/// one failed, and why.
+pub type Prepared = Result<u64, (usize, PrepareError)>;
 
 /// Starts threads of devices.
 pub struct DeviceThread;
@@ -81,7 +105,9 @@ impl DeviceThread {
         let handle = thread::Builder::new().name(format!("device {device}")).spawn(move || {
             match prepare_all(&stages) {
                 Ok(mut sessions) => {
-                    if tell.send(Ok(())).is_ok()
+                    let calls = stages.iter().zip(&sessions);
+                    let call_bytes = calls.map(|(stage, session)| session.call_bytes(stage.batch)).max();
+                    if tell.send(Ok(call_bytes.unwrap_or(0))).is_ok()
                         && let Err(panicked) = guard::call(|| work(&mut sessions, &mut desk, &clock))
                     {
                         died(panicked.0);
@@ -96,7 +122,7 @@ impl DeviceThread {
 }
 
 fn prepare_all(stages: &[Prepare]) -> Result<Vec<Box<dyn Session>>, (usize, PrepareError)> {
-    let prepare = |(at, (engine, model)): (usize, &Prepare)| match guarded(|| engine.prepare(model)) {
+    let prepare = |(at, of): (usize, &Prepare)| match guarded(|| of.engine.prepare(&of.stage)) {
         Ok(prepared) => prepared.map_err(|error| (at, error)),
         Err(panic) => Err((at, PrepareError { message: panic.message })),
     };
@@ -105,12 +131,16 @@ fn prepare_all(stages: &[Prepare]) -> Result<Vec<Box<dyn Session>>, (usize, Prep
 
 fn work(sessions: &mut [Box<dyn Session>], desk: &mut impl Desk, clock: &Clock) {
     let mut ended = None;
-    while let Some(Order { session, work, from }) = desk.next(ended.take()) {
-        let output = match sessions.get_mut(session) {
-            Some(session) => run(session.as_mut(), work),
-            None => unprepared(&work),
+    while let Some(Order { session, work, from, stop }) = desk.next(ended.take()) {
+        let (output, call_bytes) = match sessions.get_mut(session) {
+            Some(session) => {
+                let items = work.items();
+                let output = run(session.as_mut(), work, &stop);
+                (output, session.call_bytes(items))
+            }
+            None => (unprepared(&work), 0),
         };
-        ended = Some(Ran { from, until: clock.now(), output });
+        ended = Some(Ran { from, until: clock.now(), output, call_bytes });
     }
 }
 
@@ -124,12 +154,12 @@ fn unprepared(work: &Work) -> Output {
 }
 
 /// Whatever an engine does, every item gets exactly one result.
-fn run(session: &mut dyn Session, work: Work) -> Output {
+fn run(session: &mut dyn Session, work: Work, stop: &Stop) -> Output {
     match work {
-        Work::Items(batch) => Output::Items(one_each(guarded(|| session.run(&batch)), batch.len())),
+        Work::Items(batch) => Output::Items(one_each(guarded(|| session.run(&batch, stop)), batch.len())),
         Work::Calls(calls) => {
             let count = calls.len();
-            Output::Calls(one_each(guarded(|| session.call(calls)), count))
+            Output::Calls(one_each(guarded(|| session.call(calls, stop)), count))
         }
     }
 }
@@ -163,7 +193,7 @@ mod tests {
         }
     }
     impl Session for Odd {
-        fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>> {
+        fn run(&mut self, batch: &[Item], _: &Stop) -> Vec<Result<Item, ItemError>> {
             assert!(batch.len() != 3, "three is too many");
             vec![]
         }
@@ -183,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_faulty_engine_costs_its_items_and_not_the_thread() {
-        let stages: Vec<Prepare> = vec![(Arc::new(Odd), StageModel::Function)];
+        let stages = vec![Prepare { engine: Arc::new(Odd), stage: StageModel::Function, batch: 8 }];
         let ((order, orders), (ran, all_ran)) = (sync_channel(8), sync_channel(8));
         let desk = Channels { orders, ran };
         let died = |why| panic!("{why}");
@@ -193,7 +223,8 @@ mod tests {
             [(0, 3, "three is too many"), (0, 2, "0 results for 2 items"), (1, 1, "no such stage")]
         {
             let work = Work::Items(vec![Item::default(); items]);
-            order.send(Order { session, work, from: Moment::ZERO }).unwrap();
+            let stop = Stop::default();
+            order.send(Order { session, work, from: Moment::ZERO, stop }).unwrap();
             let Output::Items(results) = all_ran.recv().unwrap().output else { panic!("items were sent") };
             assert_eq!(results.len(), items);
             assert!(results.iter().all(|r| r.as_ref().unwrap_err().message.contains(message)));

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, Interrupt, Item, ItemError, PrepareError, Session, StageModel, UserCall};
+use super::{Engine, Item, ItemError, PrepareError, Session, StageModel, UserCall, stop::Stop};
 use crate::clock::Clock;
 
 /// How long a launch of so many items takes on a device.
@@ -11,7 +11,7 @@ pub type Pace = Arc<dyn Fn(usize) -> Duration + Send + Sync>;
 
 /// Runs another engine, then waits until the profiled time of the batch has passed since its start.
 ///
-/// Where the other engine is slower than the profile, its own time counts: a profile faster than the processor cannot be
+/// Where it is stopped it waits no longer. Where the other engine is slower than the profile, its own time counts: a profile faster than the processor cannot be
 /// kept.
 pub struct Throttled {
     inner: Arc<dyn Engine>,
@@ -40,22 +40,22 @@ struct ThrottledSession {
 }
 
 impl Session for ThrottledSession {
-    fn run(&mut self, batch: &[Item]) -> Vec<Result<Item, ItemError>> {
+    fn run(&mut self, batch: &[Item], stop: &Stop) -> Vec<Result<Item, ItemError>> {
         let until = self.clock.now() + (self.pace)(batch.len());
-        let results = self.inner.run(batch);
-        self.clock.block_until(until);
+        let results = self.inner.run(batch, stop);
+        stop.block_until(&self.clock, until);
         results
     }
 
-    fn call(&mut self, calls: Vec<UserCall>) -> Vec<Result<(), ItemError>> {
+    fn call(&mut self, calls: Vec<UserCall>, stop: &Stop) -> Vec<Result<(), ItemError>> {
         let until = self.clock.now() + (self.pace)(calls.iter().map(|call| call.items).sum());
-        let results = self.inner.call(calls);
-        self.clock.block_until(until);
+        let results = self.inner.call(calls, stop);
+        stop.block_until(&self.clock, until);
         results
     }
 
-    fn interrupt(&self) -> Option<Interrupt> {
-        self.inner.interrupt()
+    fn call_bytes(&self, items: usize) -> u64 {
+        self.inner.call_bytes(items)
     }
 }
 
@@ -73,10 +73,11 @@ mod tests {
         crate::guard::install_hook();
         let line = line!() + 4;
         let from = clock.now();
-        let results = session.call(vec![
+        let calls = vec![
             UserCall { items: 3, run: Box::new(|| ()) },
             UserCall { items: 1, run: Box::new(|| panic!("on purpose")) },
-        ]);
+        ];
+        let results = session.call(calls, &Stop::default());
         assert!(clock.now() - from >= Duration::from_micros(3000));
         assert!(results[0].is_ok());
         let error = results[1].as_ref().unwrap_err().to_string();

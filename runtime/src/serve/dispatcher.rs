@@ -37,6 +37,7 @@ use crate::{
     clock::Moment,
     engine::{
         Item, ItemError, ItemErrorKind,
+        stop::Stop,
         thread::{Order, Output, Ran, Work},
         throttled::Pace,
     },
@@ -73,6 +74,8 @@ pub(crate) struct Effects {
     pub answers: Vec<(Ticket, Result<Item, ItemError>)>,
     /// Parts and launches that nobody wants any more: to be dropped.
     pub dropped: (Vec<Part>, Vec<Launch>),
+    /// Launches that run and that nobody wants any more: to be ended.
+    pub stops: SmallVec<[Stop; 2]>,
     /// Devices for which there is something ready.
     pub ready: SmallVec<[usize; 2]>,
     /// Ask again at this moment, by [`Dispatcher::tick`].
@@ -126,6 +129,8 @@ struct Device {
     /// Launches whose input is there, in turn.
     ready: VecDeque<Launch>,
     running: Option<Running>,
+    /// Most bytes that a launch held so far, or will hold, beside the weights.
+    call_bytes: u64,
 }
 
 /// A batch that may run.
@@ -143,6 +148,14 @@ struct Running {
     hop: usize,
     tickets: Vec<Ticket>,
     from: Moment,
+    stop: Stop,
+}
+
+impl Running {
+    /// Whether nobody wants what it gives any more.
+    fn is_given_up(&self) -> bool {
+        self.tickets.iter().all(Ticket::is_given_up)
+    }
 }
 
 /// Where a launch goes.
@@ -266,6 +279,7 @@ impl Dispatcher {
             shared,
             ready: VecDeque::new(),
             running: None,
+            call_bytes: 0,
         };
         Self {
             devices: devices.into_iter().map(device).collect(),
@@ -291,6 +305,17 @@ impl Dispatcher {
     /// The reservations of a device.
     pub fn timeline(&self, device: usize) -> &Timeline {
         &self.devices[device].timeline
+    }
+
+    /// A launch on a device holds so many bytes, beside the weights.
+    pub fn holds(&mut self, device: usize, call_bytes: u64) {
+        let most = &mut self.devices[device].call_bytes;
+        *most = call_bytes.max(*most);
+    }
+
+    /// Most bytes that a launch on a device held so far, or will hold.
+    pub fn call_bytes(&self, device: usize) -> u64 {
+        self.devices[device].call_bytes
     }
 
     /// Whether nothing is launched any more.
@@ -342,10 +367,13 @@ impl Dispatcher {
         done
     }
 
-    /// Calls of a model have been given up: what waits of them need not run.
+    /// Calls of a model have been given up: what waits of them need not run, and what runs for nobody else is ended.
     pub fn drop_given_up(&mut self, now: Moment, model: usize) {
         let Some(of) = self.models.get_mut(model) else { return };
         of.queue.take_given_up(&mut self.effects.dropped.0);
+        let running = self.devices.iter().filter_map(|device| device.running.as_ref());
+        let given_up = running.filter(|running| running.route.model == model && running.is_given_up());
+        self.effects.stops.extend(given_up.map(|running| running.stop.clone()));
         self.pump(now);
     }
 
@@ -370,12 +398,18 @@ impl Dispatcher {
         self.began(&route, hop, now);
         let stages = &self.models[route.model].pipelines[route.pipeline].stages;
         let session = stages[hop].places[route.hops[hop].place].session;
-        self.devices[device].running = Some(Running { route, hop, tickets, from: now });
-        Some(Order { session, work, from: now })
+        let stop = Stop::default();
+        let running = Running { route, hop, tickets, from: now, stop: stop.clone() };
+        if running.is_given_up() {
+            self.effects.stops.push(stop.clone());
+        }
+        self.devices[device].running = Some(running);
+        Some(Order { session, work, from: now, stop })
     }
 
     /// A device has run what it took.
     pub fn ended(&mut self, now: Moment, device: usize, ran: Ran) {
+        self.holds(device, ran.call_bytes);
         let Some(running) = self.devices[device].running.take() else { return };
         let results = match ran.output {
             Output::Items(items) => items,
@@ -396,7 +430,7 @@ impl Dispatcher {
         self.pump(now);
     }
 
-    /// Nothing is launched any more, and what waits is dropped.
+    /// Nothing is launched any more, what waits is dropped, and what runs is ended.
     pub fn stop(&mut self) {
         self.stopped = true;
         for model in &mut self.models {
@@ -404,24 +438,29 @@ impl Dispatcher {
         }
         for (at, device) in self.devices.iter_mut().enumerate() {
             self.effects.dropped.1.extend(device.ready.drain(..));
+            self.effects.stops.extend(device.running.as_ref().map(|running| running.stop.clone()));
             self.effects.ready.push(at);
         }
     }
 
     /// A launch has left a device: its reservations are corrected, what failed or is finished is answered, the rest goes on.
     fn end(&mut self, running: Running, device: usize, until: Moment, results: Vec<Result<Item, ItemError>>) {
-        let Running { route, hop, tickets, from } = running;
+        let Running { route, hop, tickets, from, stop } = running;
         note_run(&tickets, &self.devices[device].name, hop == 0, from, until);
         let batch = tickets.iter().map(|ticket| ticket.items).sum();
         let failed = results.iter().filter(|result| result.is_err()).count();
         let failure = results.iter().find_map(|result| result.as_ref().err());
-        let failure = failure.filter(|_| failed == results.len()).map(|error| error.message.clone());
+        let failure = failure.filter(|_| failed == results.len() && !stop.is_stopped());
+        let failure = failure.map(|error| error.message.clone());
         self.devices[device].timeline.ended(route.hops[hop].reservation, from, until, failure);
         let model = &mut self.models[route.model];
-        model.pipelines[route.pipeline].stages[hop].places[route.hops[hop].place]
-            .learn(batch, until.saturating_sub(from));
-        if hop == 0 {
-            model.tell_in_flight();
+        // One that was ended early says nothing of how long it takes.
+        if !stop.is_stopped() {
+            model.pipelines[route.pipeline].stages[hop].places[route.hops[hop].place]
+                .learn(batch, until.saturating_sub(from));
+            if hop == 0 {
+                model.tell_in_flight();
+            }
         }
         let answered = tickets.into_iter().zip(results);
         if route.hops.len() == hop + 1 {

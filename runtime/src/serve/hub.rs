@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     clock::{Clock, Moment},
-    engine::thread::{Desk, Order, Ran},
+    engine::{
+        stop::Stop,
+        thread::{Desk, Order, Ran},
+    },
     leisure::Leisure,
     waker::Waker,
 };
@@ -105,7 +108,7 @@ impl Hub {
         self.state.lock().torn
     }
 
-    /// Nothing is launched any more; what waits ends as stopped.
+    /// Nothing is launched any more; what waits ends as stopped, and what runs as soon as its engine can.
     pub fn stop(&self) {
         self.ask(|dispatcher, _| dispatcher.stop());
     }
@@ -142,7 +145,8 @@ impl Hub {
 
     /// Does what follows from a change, without the lock, since others' code is called; says who is to be woken.
     fn settle(&self, effects: Effects) -> impl Iterator<Item = Arc<Waker>> {
-        let Effects { answers, dropped, ready, tick_at } = effects;
+        let Effects { answers, dropped, stops, ready, tick_at } = effects;
+        stops.iter().for_each(Stop::stop);
         for device in ready {
             self.benches[device].notify_one();
         }
@@ -255,9 +259,12 @@ impl Seat {
                 return None;
             }
             // Who takes a launch answers nobody and wakes nobody.
-            let (order, _) = hub
-                .change_locked(&mut state, hub.clock.now(), |dispatcher, now| dispatcher.take(now, *device));
+            let (order, Effects { stops, .. }) =
+                hub.change_locked(&mut state, hub.clock.now(), |dispatcher, now| {
+                    dispatcher.take(now, *device)
+                });
             if order.is_some() {
+                stops.iter().for_each(Stop::stop);
                 return order;
             }
             hub.benches[*device].wait(&mut state);

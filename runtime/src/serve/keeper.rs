@@ -120,7 +120,7 @@ impl Actor for Keeper {
             Message::Prepared { device, prepared: Err((stage, error)) } => {
                 return Err(ServeError::prepare(&kept.devices[device].placed, stage, error).into());
             }
-            Message::Prepared { prepared: Ok(()), .. } => {}
+            Message::Prepared { prepared: Ok(_), .. } => {}
         }
         Ok(())
     }

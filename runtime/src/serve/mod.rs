@@ -41,7 +41,7 @@ use crate::{
     engine::PrepareError,
     onnx::OnnxModel,
     rules::Rules,
-    view::{DeviceView, ProblemView},
+    view::{DeviceView, MemoryView, ProblemView},
 };
 use dispatcher::Dispatcher;
 use hub::Hub;
@@ -97,6 +97,8 @@ struct RunningDevice {
     name: Arc<str>,
     engine: &'static str,
     stages: Vec<String>,
+    weight_bytes: u64,
+    limit_bytes: Option<u64>,
     thread: keeper::Handle,
 }
 
@@ -158,12 +160,17 @@ impl Serving {
                 name: device.name.clone(),
                 engine: device.engine.name(),
                 stages: device.sessions.iter().map(|(_, label)| label.clone()).collect(),
+                weight_bytes: device.weight_bytes(),
+                limit_bytes: device.memory_bytes,
                 thread: Arc::new(Some(thread).into()),
             });
         }
-        for (device, prepared) in placed.iter().zip(preparing) {
+        for (at, (device, prepared)) in placed.iter().zip(preparing).enumerate() {
             match prepared.await {
-                Ok(Ok(())) => {}
+                Ok(Ok(call_bytes)) => {
+                    device.check_memory(call_bytes)?;
+                    hub.ask(|dispatcher, _| dispatcher.holds(at, call_bytes));
+                }
                 Ok(Err((stage, error))) => return Err(ServeError::prepare(device, stage, error)),
                 Err(_) => {
                     let error = PrepareError { message: "its thread ended; report this".to_owned() };
@@ -230,9 +237,9 @@ impl Drop for Serving {
 
 impl RunningDevice {
     fn view(&self, at: usize, hub: &Hub) -> DeviceView {
-        let ((busy_us, items, launches, problem), reservations) = hub.look(|dispatcher| {
+        let ((busy_us, items, launches, problem), reservations, call_bytes) = hub.look(|dispatcher| {
             let line = dispatcher.timeline(at);
-            (line.totals(), line.view())
+            (line.totals(), line.view(), dispatcher.call_bytes(at))
         });
         DeviceView {
             name: self.name.to_string(),
@@ -241,6 +248,7 @@ impl RunningDevice {
             busy_us,
             items,
             launches,
+            memory: MemoryView { weight_bytes: self.weight_bytes, call_bytes, limit_bytes: self.limit_bytes },
             problem: problem.map(|message| ProblemView {
                 node: None,
                 location: String::new(),
@@ -304,13 +312,17 @@ pub enum ServeError {
     },
     /// More than fits into a device.
     #[error(
-        "device `{device}` has {has} bytes of memory, but the stages on it need {needs} for their weights; place fewer there"
+        "device `{device}` has {has} bytes of memory, but the stages on it need {weight_bytes} for their weights{}; place fewer there{}",
+        if *call_bytes > 0 { format!(" and {call_bytes} for a launch") } else { String::new() },
+        if *call_bytes > 0 { ", or give smaller batches" } else { "" }
     )]
     Memory {
         /// The device.
         device: String,
-        /// What its stages need.
-        needs: u64,
+        /// What the weights of its stages need.
+        weight_bytes: u64,
+        /// What a launch needs beside them; 0 where that was not looked at.
+        call_bytes: u64,
         /// What it has.
         has: u64,
     },

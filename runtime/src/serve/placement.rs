@@ -10,7 +10,7 @@ use crate::{
     engine::{
         Engine, StageModel,
         cpu::Cpu,
-        found::open,
+        found::{memory_bytes, open},
         thread::Prepare,
         throttled::{Pace, Throttled},
     },
@@ -30,6 +30,8 @@ pub(crate) struct PlacedDevice {
     pub prepare: Vec<Prepare>,
     /// For each session its model, and how the page calls it: `heavy 1/2`.
     pub sessions: Vec<(Arc<str>, String)>,
+    /// How much memory it has: what the plan says, or what the machine has.
+    pub memory_bytes: Option<u64>,
 }
 
 pub(crate) struct PlacedModel {
@@ -124,7 +126,8 @@ impl Placement {
                 let at = self.device(device, kind.engine);
                 let placed = &mut self.devices[at];
                 places.push(Place { device: at, session: placed.prepare.len(), pace });
-                placed.prepare.push((engine, stage_model.clone()));
+                let batch = pipeline.batch as usize;
+                placed.prepare.push(Prepare { engine, stage: stage_model.clone(), batch });
                 placed.sessions.push((name.clone(), label.clone()));
             }
             stages.push(PlacedStage { places });
@@ -132,15 +135,13 @@ impl Placement {
         Ok(PlacedPipeline { batch: pipeline.batch, stages })
     }
 
-    /// Whether the weights on every device fit into it, where its memory is known.
-    fn check_memory(&self, plan: &Plan) -> Result<(), ServeError> {
-        for device in &self.devices {
+    /// Finds out how much memory each device has, and whether the weights on it fit.
+    fn check_memory(&mut self, plan: &Plan) -> Result<(), ServeError> {
+        for device in &mut self.devices {
             let kind = plan.cluster().device(&device.name).and_then(|of| plan.cluster().kind(&of.kind));
-            let Some(has) = kind.and_then(|kind| kind.memory_bytes) else { continue };
-            let needs = device.prepare.iter().map(|(_, stage)| stage.bytes()).sum();
-            if needs > has {
-                return Err(ServeError::Memory { device: device.name.to_string(), needs, has });
-            }
+            // All engines so far run on this machine's processor.
+            device.memory_bytes = kind.and_then(|kind| kind.memory_bytes).or_else(memory_bytes);
+            device.check_memory(0)?;
         }
         Ok(())
     }
@@ -154,12 +155,29 @@ impl Placement {
             engine,
             prepare: Vec::new(),
             sessions: Vec::new(),
+            memory_bytes: None,
         });
         self.devices.len() - 1
     }
 }
 
 impl PlacedDevice {
+    /// Bytes of the models on it.
+    pub fn weight_bytes(&self) -> u64 {
+        self.prepare.iter().map(|of| of.stage.bytes()).sum()
+    }
+
+    /// Whether the weights on it and a launch of so many bytes fit into it.
+    pub fn check_memory(&self, call_bytes: u64) -> Result<(), ServeError> {
+        let weight_bytes = self.weight_bytes();
+        match self.memory_bytes {
+            Some(has) if weight_bytes.saturating_add(call_bytes) > has => {
+                Err(ServeError::Memory { device: self.name.to_string(), weight_bytes, call_bytes, has })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether stages of several models are on it, so that these compete.
     pub fn is_shared(&self) -> bool {
         self.sessions.iter().any(|(model, _)| *model != self.sessions[0].0)

@@ -326,6 +326,35 @@ async fn weights_that_do_not_fit_into_a_device_are_refused() {
 }
 
 #[tokio::test]
+async fn what_a_device_holds_is_known_and_a_launch_that_does_not_fit_is_refused() {
+    let narrow = |memory: u64| {
+        let of = format!(
+            "[kind.cpu]\nengine = \"cpu\"\ndevices = 1\nmemory_bytes = {memory}\n[model.a]\nbatch = 4\npool = [\"cpu-1\"]\n"
+        );
+        plan(&of)
+    };
+    let wide = ServedModel::Onnx { name: "a".into(), model: model("Add", "x", "y", &[-1, 1000], 1.0) };
+    let ServedModel::Onnx { model: graph, .. } = &wide else { panic!("it was made so") };
+    let (weights, call) = (graph.bytes().len() as u64, 2 * 4000);
+    let fits = Serving::start(narrow(weights + call), vec![wide.clone()], Clock::real()).await.unwrap();
+    let memory = fits.devices()[0].memory;
+    assert_eq!(
+        (memory.weight_bytes, memory.call_bytes, memory.limit_bytes),
+        (weights, call, Some(weights + call))
+    );
+    fits.stop().await;
+    let refused = Serving::start(narrow(weights + call - 1), vec![wide], Clock::real()).await.err().unwrap();
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "device `cpu-1` has {} bytes of memory, but the stages on it need {weights} for their weights and {call} for a launch; \
+             place fewer there, or give smaller batches",
+            weights + call - 1
+        )
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_met_is_declined_at_once() {
     let clock = Clock::real();
     let serving = Serving::start(plan(TWO_SLOW), vec![adds("light", 1.0)], clock.clone()).await.unwrap();
@@ -398,6 +427,78 @@ async fn a_stop_ends_every_call() {
     assert!(values_seen.iter().all(|value| !matches!(value, Err(kind) if *kind != ItemErrorKind::Stopped)));
     let late = submit(&client, items(1), 0, None).await.unwrap();
     assert_eq!(values(&late), [Err(ItemErrorKind::Stopped)]);
+    serving.stop().await;
+}
+
+/// An item takes ten milliseconds; a hundred thousand of them take a quarter of an hour.
+const ONE_SLOW: &str = r#"
+    [kind.slow]
+    engine = "throttled"
+    devices = ["slow"]
+    [profile.light.latency_us]
+    slow = { fixed = 0, per_item = 10000 }
+    [model.light]
+    batch = 1000000
+    pool = ["slow"]
+"#;
+
+/// A function that is handed over and that a device has begun with.
+async fn begun(client: &ModelClient, items: usize) -> (Sent, oneshot::Receiver<CallResult>) {
+    let (tell, told) = oneshot::channel();
+    let (run, ran) = oneshot::channel();
+    let work = Work::Function { items, run: Box::new(move || run.send(()).unwrap()) };
+    let done = Box::new(move |result| drop(tell.send(result)));
+    let sent = client.submit(Call { work, retries: 0, deadline: None, done, wake: None });
+    ran.await.unwrap();
+    (sent, told)
+}
+
+#[tokio::test]
+async fn a_stop_ends_a_call_that_would_take_hours() {
+    let serving =
+        Serving::start(plan(ONE_SLOW), vec![ServedModel::Function { name: "light".into() }], Clock::real());
+    let serving = serving.await.unwrap();
+    let (_, told) = begun(&serving.client("light").unwrap(), 1_000_000).await;
+    serving.stop().await;
+    assert_eq!(told.await.unwrap().outcome, Outcome::Function(Ok(())));
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_ends_and_the_device_goes_on() {
+    let serving =
+        Serving::start(plan(ONE_SLOW), vec![ServedModel::Function { name: "light".into() }], Clock::real());
+    let serving = serving.await.unwrap();
+    let client = serving.client("light").unwrap();
+    let (long, told) = begun(&client, 1_000_000).await;
+    long.give_up();
+    told.await.unwrap();
+    assert!(!serving.late.is_any());
+    let (_, next) = begun(&client, 1).await;
+    assert_eq!(next.await.unwrap().outcome, Outcome::Function(Ok(())));
+    let device = &serving.devices()[0];
+    assert!((device.launches, device.problem.is_none()) == (2, true), "{device:?}");
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_launch_that_somebody_still_wants_is_not_ended() {
+    let quick = ONE_SLOW.replace("per_item = 10000", "per_item = 100");
+    let serving = Serving::start(plan(&quick), vec![adds("light", 1.0)], Clock::real()).await.unwrap();
+    let client = serving.client("light").unwrap();
+    let mut answers = Vec::new();
+    // The first keeps the device, so that the two behind it share a launch.
+    for _ in 0..3 {
+        let (tell, told) = oneshot::channel();
+        let done = Box::new(move |result| drop(tell.send(result)));
+        let call = Call { work: items(500), retries: 0, deadline: None, done, wake: None };
+        answers.push((client.submit(call), told));
+    }
+    let (_, first) = answers.remove(0);
+    assert!(values(&first.await.unwrap()).iter().all(Result::is_ok));
+    let (given_up, _) = answers.remove(0);
+    given_up.give_up();
+    let (_, wanted) = answers.remove(0);
+    assert!(values(&wanted.await.unwrap()).iter().all(Result::is_ok));
     serving.stop().await;
 }
 

@@ -110,7 +110,7 @@ impl World {
                     Batch::Items(items) => Output::Items(items.into_iter().map(Ok).collect()),
                     Batch::Calls(calls) => Output::Calls(vec![Ok(()); calls.len()]),
                 };
-                self.dispatcher.ended(until, device, Ran { from, until, output });
+                self.dispatcher.ended(until, device, Ran { from, until, output, call_bytes: 0 });
             }
             (None, _) => return false,
         }

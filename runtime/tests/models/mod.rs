@@ -4,7 +4,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use eddyline_runtime::{
-    engine::{Engine, Item, StageModel, cpu::Cpu},
+    engine::{Engine, Item, StageModel, cpu::Cpu, stop::Stop},
     onnx::{Cuts, OnnxModel},
     tensor::{DType, Dim, Tensor},
 };
@@ -50,7 +50,7 @@ pub fn run(graphs: &[Arc<OnnxModel>], item: &Item) -> Result<Item, String> {
     for graph in graphs {
         let session = Cpu.prepare(&StageModel::Onnx(vec![graph.clone()]));
         let mut session = session.map_err(|error| error.message)?;
-        item = session.run(&[item]).remove(0).map_err(|error| error.message)?;
+        item = session.run(&[item], &Stop::default()).remove(0).map_err(|error| error.message)?;
     }
     Ok(item)
 }

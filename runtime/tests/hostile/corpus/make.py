@@ -113,6 +113,20 @@ save("bomb_in_a_branch", [n("If", "c", "y", then_branch=h.make_graph(
 save("halves", [n("Identity", "x", "a"), n("Split", "a", "y u", axis=1, num_outputs=2)], [], [X], [info("y", ["N", 2]), info("u", ["N", 2])], 18)
 save("bomb_window", [n("HannWindow", "k", "h"), n("ReduceMax", "h", "m", keepdims=0), n("Add", "x m", "y")], [c("k", 1 << 40, np.int64)], [X], [Y])
 save("far_dimension", [n("LayerNormalization", "x w", "y", axis=-(1 << 31))], [w("w", 4)], [X], [Y])
+save("near_dimension", [n("LayerNormalization", "x w", "y", axis=-3)], [c("w", [1] * 4)], [X], [Y])
+save("no_number", [n("Expand", "c s", "d"), n("If", "d", "y", then_branch=branch("then", "Add"), else_branch=branch("else", "Mul"))], [nh.from_array(np.array(True), "c"), c("w", [1] * 4), sizes("s", 0)], [X], [Y])
+inner = branch("then", "Add")
+inner.node[0].CopyFrom(n("LayerNormalization", "x w", inner.output[0].name, axis=-3))
+save("near_dimension_inside", [n("If", "c", "y", then_branch=inner, else_branch=branch("else", "Mul"))], [nh.from_array(np.array(True), "c"), c("w", [1] * 4)], [X], [Y])
+save("many_limits", [n("Clip", "r q", "rq"), n("Add", "rq p", "z"), n("ReduceMax", "z", "m", keepdims=0), n("Add", "x m", "y")],
+    [c("r", np.ones((700, 1, 1))), c("q", np.ones((1, 700, 1))), c("p", np.ones((1, 1, 700)))], [X], [Y])
+save("many_sizes", [n("Mul", "s s", "ss"), n("Concat", "ss ss", "two", axis=0), n("Tile", "two ss", "size"), n("ConstantOfShape", "size", "z"), n("ReduceMax", "z", "m", keepdims=0), n("Add", "x m", "y")],
+    [sizes("s", 1 << 12)], [X], [Y])
+# 32,768 dimensions; and one whose length is a sum of 2³⁶ parts, of lengths that do not go together.
+doubled = [n("Concat", f"d{i} d{i}", f"d{i + 1}", axis=0) for i in range(40)]
+rest = [n("ReduceMax", "d40", "m", keepdims=0), n("Add", "x m", "y")]
+save("many_dimensions", doubled[:11] + [n("Expand", "d11 d11", "d12")] + doubled[12:] + rest, [c("d0", [1] * 16, np.int64)], [X], [Y])
+save("long_formula", doubled[:4] + [n("Max", "d4 d0", "e"), n("Concat", "d4 e", "d5", axis=0)] + doubled[5:] + rest, [c("d0", [1] * 16, np.int64)], [X], [Y])
 # What is no graph.
 save("circle", [n("Add", "x b", "a"), n("Relu", "a", "b"), n("Relu", "b", "y")], [], [X], [Y])
 save("unknown_operator", [n("Frobnicate", "x", "y")], [], [X], [Y])

@@ -83,6 +83,7 @@ export interface Reservation {
 
 export interface Device {
   name: string; engine: string; stages: string[]; busy_us: number; items: number; launches: number;
+  memory: { weight_bytes: number; call_bytes: number; limit_bytes: number | null };
   problem: Problem | null; reservations: Reservation[];
 }
 

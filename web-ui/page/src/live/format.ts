@@ -45,6 +45,14 @@ export function duration(us: number): string {
   return `${Math.floor(us / 36e8)} h ${Math.floor((us / 6e7) % 60)} min`;
 }
 
+/** 850 B, 12 kB, 3.4 MB */
+export function bytes(size: number): string {
+  for (const [unit, one] of [['GB', 1e9], ['MB', 1e6], ['kB', 1e3]] as const) {
+    if (size >= 0.995 * one) return `${(size / one).toFixed(size < 9.95 * one ? 1 : 0)} ${unit}`;
+  }
+  return `${count(size)} B`;
+}
+
 export function sum(byFate: Record<string, number>): number {
   return Object.values(byFate).reduce((total, number) => total + number, 0);
 }
