@@ -239,7 +239,7 @@ struct Log {
     bytes: usize,
     kept: Kept,
     recent: VecDeque<(u64, Entry)>,
-    reasons: HashMap<(u32, FaultKind), HashMap<Arc<str>, Counted, RandomState>, RandomState>,
+    reasons: HashMap<(u32, FaultKind), Reasons, RandomState>,
     /// Different reasons among them.
     different: usize,
 }
@@ -278,6 +278,9 @@ impl Kept {
         self.all.iter().filter_map(|(number, entry)| Some((*number, entry.as_ref()?)))
     }
 }
+
+/// How often each reason was given.
+type Reasons = HashMap<Arc<str>, Counted, RandomState>;
 
 /// How often a reason was given, and for which record first.
 #[derive(Debug)]
