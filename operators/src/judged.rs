@@ -101,7 +101,7 @@ pub(crate) fn judge_rows<T: Data, R>(
                     Verdict::Replace(new) => {
                         counts.replaced += 1;
                         *value = new;
-                        cx.note_verdict(tags.ids()[row], REPLACED, "", 0);
+                        cx.note_verdict(tags.ids().get(row), REPLACED, "", 0);
                     }
                     Verdict::Abstain => counts.abstained += 1,
                     verdict => {

@@ -59,7 +59,7 @@ pub(crate) fn keep_rows<T: Data>(
     let (flags, panics) = in_place::retain_each(&mut values, &mut f);
     let gone = |(row, stays): (usize, &bool)| {
         let panicked = || panics.binary_search_by_key(&row, |(at, ..)| *at).is_ok();
-        (!stays && !panicked()).then(|| tags.ids()[row])
+        (!stays && !panicked()).then(|| tags.ids().get(row))
     };
     let ids = flags.iter().enumerate().filter_map(gone);
     cx.end_plain(before - values.len() - panics.len(), fate, ids);

@@ -154,7 +154,7 @@ impl Write for Lines {
 /// Ends all rows of a batch as emitted.
 fn emitted<T>(batch: Batch<T>, cx: &mut Cx<'_>) -> Vec<T> {
     if batch.is_plain() {
-        cx.end_plain(batch.len(), Fate::Emitted, batch.ids().iter().copied());
+        cx.end_plain(batch.len(), Fate::Emitted, batch.ids().iter());
         return batch.into_parts().0;
     }
     let (values, tags) = batch.into_parts();
@@ -175,7 +175,7 @@ impl<T: Data, F: FnMut(Vec<T>, Vec<RecordId>) + Send + 'static> Operator for Who
     type Out = ();
 
     fn process(&mut self, batch: Batch<T>, (): &mut (), cx: &mut Cx<'_>) {
-        let records = if cx.keeps_lineage() { batch.ids().to_vec() } else { Vec::new() };
+        let records = if cx.keeps_lineage() { batch.ids().iter().collect() } else { Vec::new() };
         let values = emitted(batch, cx);
         (self.f)(values, records);
     }

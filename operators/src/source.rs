@@ -15,6 +15,7 @@ use eddyline_runtime::{
     fault::FaultKind,
     feed::{Fed, Feed, Read, Unreadable},
     graph::{NodeSpec, Start},
+    ids::Ids,
     image::Image,
     operator::{Cx, Operator},
     ports::Outlet,
@@ -305,7 +306,7 @@ impl<T: Data> Source<T> {
         timed
     }
 
-    fn enter(&mut self, count: usize, cx: &mut Cx<'_>) -> (Vec<RecordId>, Option<Arc<Trail>>) {
+    fn enter(&mut self, count: usize, cx: &mut Cx<'_>) -> (Ids, Option<Arc<Trail>>) {
         let entered = cx.enter(self.seq, count);
         self.seq += count as u64;
         entered
@@ -323,13 +324,14 @@ impl<T: Data> Source<T> {
     fn bring(&mut self, Fed { values, bad }: Fed<T>, out: &mut Outlet<T>, cx: &mut Cx<'_>) {
         let (mut ids, trail) = self.enter(values.len() + bad.len(), cx);
         let faults: Vec<RecordId> =
-            bad.iter().enumerate().map(|(nth, (before, _))| ids[before + nth]).collect();
+            bad.iter().enumerate().map(|(nth, (before, _))| ids.get(before + nth)).collect();
         for (id, (_, bad)) in faults.iter().zip(&bad) {
             unreadable(&Tag { id: *id, trail: trail.clone() }, bad, cx);
         }
         if !faults.is_empty() {
             let mut faults = faults.iter().peekable();
-            ids.retain(|id| faults.next_if_eq(&id).is_none());
+            let flags: Vec<bool> = ids.iter().map(|id| faults.next_if_eq(&&id).is_none()).collect();
+            ids.retain(&flags);
         }
         if self.keeps {
             let mut kept = Batch::with_capacity(values.len());

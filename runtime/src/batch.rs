@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, vec};
 
-use crate::record::{RecordId, Tag, Trail};
+use crate::{
+    ids::{Ids, IntoIds},
+    record::{RecordId, Tag, Trail},
+};
 
 /// Most rows that an operator is given at once and that an outlet sends at once.
 pub const MAX_ROWS: usize = 1024;
@@ -11,25 +14,26 @@ pub const MAX_ROWS: usize = 1024;
 #[derive(Debug)]
 pub struct Batch<T> {
     values: Vec<T>,
-    ids: Vec<RecordId>,
+    ids: Ids,
     /// As long as the others, or empty where no row carries anything.
     trails: Vec<Option<Arc<Trail>>>,
 }
 
 impl<T> Default for Batch<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), ids: Vec::new(), trails: Vec::new() }
+        Self { values: Vec::new(), ids: Ids::default(), trails: Vec::new() }
     }
 }
 
 impl<T> Batch<T> {
     /// An empty batch with room for `rows`.
     pub fn with_capacity(rows: usize) -> Self {
-        Self { values: Vec::with_capacity(rows), ids: Vec::with_capacity(rows), trails: Vec::new() }
+        Self { values: Vec::with_capacity(rows), ids: Ids::with_capacity(rows), trails: Vec::new() }
     }
 
     /// Source records: these values with these ids.
-    pub fn of_source(values: Vec<T>, ids: Vec<RecordId>) -> Self {
+    pub fn of_source(values: Vec<T>, ids: impl Into<Ids>) -> Self {
+        let ids = ids.into();
         debug_assert_eq!(values.len(), ids.len());
         Self { values, ids, trails: Vec::new() }
     }
@@ -57,7 +61,7 @@ impl<T> Batch<T> {
 
     /// Who the record in row `i` is.
     pub fn tag(&self, i: usize) -> Tag {
-        Tag { id: self.ids[i], trail: self.trails.get(i).cloned().flatten() }
+        Tag { id: self.ids.get(i), trail: self.trails.get(i).cloned().flatten() }
     }
 
     /// Whether no row carries anything along.
@@ -71,7 +75,7 @@ impl<T> Batch<T> {
     }
 
     /// Which record each row is.
-    pub fn ids(&self) -> &[RecordId] {
+    pub fn ids(&self) -> &Ids {
         &self.ids
     }
 
@@ -97,7 +101,7 @@ impl<T> Batch<T> {
             self.trails.append(&mut other.trails);
         }
         self.values.append(&mut other.values);
-        self.ids.append(&mut other.ids);
+        self.ids.append(other.ids);
     }
 
     /// Keeps the first `rows` and gives back the others.
@@ -118,7 +122,8 @@ impl<T> Batch<T> {
         }
         let mut others = Batch::with_capacity(flags.len() - set);
         others.values.extend(unflagged(&mut self.values, flags));
-        others.ids.extend(unflagged(&mut self.ids, flags));
+        self.ids.iter().zip(flags).filter(|(_, flag)| !**flag).for_each(|(id, _)| others.ids.push(id));
+        self.ids.retain(flags);
         if !self.trails.is_empty() {
             others.trails.reserve(flags.len() - set);
             others.trails.extend(unflagged(&mut self.trails, flags));
@@ -156,7 +161,7 @@ impl<T> Batch<T> {
     /// Looks at every row's identity.
     pub fn visit_tags(&self, visit: &mut dyn FnMut(RecordId, Option<&Trail>)) {
         for (i, id) in self.ids.iter().enumerate() {
-            visit(*id, self.trails.get(i).and_then(Option::as_deref));
+            visit(id, self.trails.get(i).and_then(Option::as_deref));
         }
     }
 }
@@ -170,7 +175,7 @@ impl<T: Clone> Clone for Batch<T> {
 /// The identities of a batch's rows.
 #[derive(Debug, Default)]
 pub struct Tags {
-    ids: Vec<RecordId>,
+    ids: Ids,
     trails: Vec<Option<Arc<Trail>>>,
 }
 
@@ -191,13 +196,13 @@ impl Tags {
     }
 
     /// Which record each row is.
-    pub fn ids(&self) -> &[RecordId] {
+    pub fn ids(&self) -> &Ids {
         &self.ids
     }
 
     /// The identity of row `i`.
     pub fn get(&self, i: usize) -> Tag {
-        Tag { id: self.ids[i], trail: self.trails.get(i).cloned().flatten() }
+        Tag { id: self.ids.get(i), trail: self.trails.get(i).cloned().flatten() }
     }
 
     /// What row `i` carries along.
@@ -208,19 +213,13 @@ impl Tags {
 
     /// The identity of row `i`, which must not be kept.
     pub fn take(&mut self, i: usize) -> Tag {
-        Tag { id: self.ids[i], trail: self.trails.get_mut(i).and_then(Option::take) }
+        Tag { id: self.ids.get(i), trail: self.trails.get_mut(i).and_then(Option::take) }
     }
 
     /// Keeps the rows whose flag is set.
     pub fn retain(&mut self, flags: &[bool]) {
         debug_assert_eq!(flags.len(), self.len());
-        // Each is written where the next one that stays belongs: no branch to be mispredicted.
-        let mut kept = 0;
-        for (row, &stays) in flags.iter().enumerate() {
-            self.ids[kept] = self.ids[row];
-            kept += usize::from(stays);
-        }
-        self.ids.truncate(kept);
+        self.ids.retain(flags);
         if !self.trails.is_empty() {
             retain(&mut self.trails, flags);
         }
@@ -263,7 +262,7 @@ impl IntoIterator for Tags {
 /// The identities of a batch's rows, by value.
 #[derive(Debug)]
 pub struct IntoTags {
-    ids: vec::IntoIter<RecordId>,
+    ids: IntoIds,
     /// At its end at once where no row carries anything.
     trails: vec::IntoIter<Option<Arc<Trail>>>,
 }
@@ -285,7 +284,7 @@ mod tests {
     use super::*;
 
     fn plain(values: std::ops::Range<u64>) -> Batch<u64> {
-        let ids = values.clone().map(|i| RecordId::of_source(0, i)).collect();
+        let ids: Vec<_> = values.clone().map(|i| RecordId::of_source(0, i)).collect();
         Batch::of_source(values.collect(), ids)
     }
 

@@ -294,6 +294,7 @@ impl<T: Data> AnyEdge for Edge<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Ids;
 
     fn edge() -> Arc<Edge<u64>> {
         let info = EdgeInfo { id: 0, from: 0, to: 1, back: false, label: "" };
@@ -301,7 +302,10 @@ mod tests {
     }
 
     fn batch(rows: u64) -> Batch<u64> {
-        Batch::of_source((0..rows).collect(), (0..rows).map(|i| RecordId::of_source(0, i)).collect())
+        Batch::of_source(
+            (0..rows).collect(),
+            Ids::Run { first: RecordId::of_source(0, 0), len: rows as usize },
+        )
     }
 
     #[test]

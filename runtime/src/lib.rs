@@ -40,6 +40,7 @@ mod filing;
 pub mod graph;
 pub mod guard;
 mod helm;
+pub mod ids;
 pub mod image;
 pub mod in_place;
 #[cfg(test)]

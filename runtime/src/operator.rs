@@ -21,6 +21,7 @@ use crate::{
     epochs::{Frontiers, Moves},
     fate::{Fate, Tally},
     fault::{FaultKind, Whence},
+    ids::Ids,
     latency::Latency,
     lineage::{Entry, Notes},
     loops::{Attention, Loop},
@@ -250,16 +251,16 @@ impl Cx<'_> {
 
     /// Counts records that come from outside: `count` of them from place `first`. Gives them their ids, and what all of them
     /// carry along.
-    pub fn enter(&mut self, first: u64, count: usize) -> (Vec<RecordId>, Option<Arc<Trail>>) {
+    pub fn enter(&mut self, first: u64, count: usize) -> (Ids, Option<Arc<Trail>>) {
         Stats::add(&self.node.stats.created, count as u64);
         Stats::add(&self.node.stats.roots_created, count as u64);
         if let Some(notes) = &mut self.notes {
             notes.0.push(Entry::Entered { first: RecordId::of_source(self.node.id, first), count });
         }
-        let ids = (first..first + count as u64).map(|seq| RecordId::of_source(self.node.id, seq));
+        let ids = Ids::Run { first: RecordId::of_source(self.node.id, first), len: count };
         let span = self.shared.board.enter(self.node.id, count);
         let trail = span.map(|span| Trail { epochs: [span].into_iter().collect(), ..Trail::default() });
-        (ids.collect(), trail.map(Arc::new))
+        (ids, trail.map(Arc::new))
     }
 
     /// Ends a record. One that may still be withdrawn ends provisionally.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::{data::Written, fate::Fate, fault::FaultKind, record::RecordId};
+use crate::{data::Written, fate::Fate, fault::FaultKind, ids::Ids, record::RecordId};
 
 /// Most bytes of a value that is kept.
 const MOST_VALUE: usize = 4000;
 
 /// Some records.
 #[derive(Debug)]
-pub(crate) enum Ids {
+pub(crate) enum Records {
     /// Ascending ones, as a source brings them and filters leave them.
     Runs { first: RecordId, last: RecordId, count: u32, runs: SmallVec<[Run; 2]> },
     /// Any.
@@ -26,7 +26,21 @@ pub(crate) struct Run {
     count: u32,
 }
 
-impl Ids {
+impl Records {
+    /// Of a batch's rows.
+    pub fn of_rows(ids: &Ids) -> Self {
+        match ids {
+            Ids::Column(ids) => Self::of(ids),
+            Ids::Run { first, len } => match u32::try_from(*len) {
+                Ok(count @ 1..) => {
+                    let last = first.behind(count as usize - 1);
+                    Self::Runs { first: *first, last, count, runs: smallvec![Run { gap: 0, count }] }
+                }
+                _ => Self::of(&first.run(*len).collect::<Vec<_>>()),
+            },
+        }
+    }
+
     pub fn of(ids: &[RecordId]) -> Self {
         let (Some((&first, rest)), Ok(count)) = (ids.split_first(), u32::try_from(ids.len())) else {
             return Self::Many(SmallVec::from_slice(ids));
@@ -125,7 +139,7 @@ pub(crate) enum Entry {
     /// So many records came in from outside, from this one on.
     Entered { first: RecordId, count: usize },
     /// These were taken in. Values only where they are kept.
-    In { ids: Ids, values: Box<[Written]> },
+    In { ids: Records, values: Box<[Written]> },
     /// Each first record was made of the second one.
     Forked(Vec<(RecordId, RecordId)>),
     /// A record was made of several; or is from now on.
@@ -134,13 +148,13 @@ pub(crate) enum Entry {
     Version { record: RecordId, version: u32, of: RecordId, because: RecordId },
     /// A handler said something other than that these may pass; with the rounds that they have spent where they go, if they
     /// were sent back.
-    Said { ids: Ids, verdict: &'static str, why: Box<str>, rounds: u32 },
+    Said { ids: Records, verdict: &'static str, why: Box<str>, rounds: u32 },
     /// A record went into quarantine.
     Failed { record: RecordId, kind: FaultKind, reason: Box<str> },
     /// A model worked on these.
-    Called { ids: Ids, call: Box<Called> },
+    Called { ids: Records, call: Box<Called> },
     /// These ended.
-    Ended { ids: Ids, fate: Fate },
+    Ended { ids: Records, fate: Fate },
     /// One that had ended was withdrawn afterwards.
     Withdrawn(RecordId),
 }
@@ -167,10 +181,10 @@ impl Entry {
     pub fn tidy(&mut self) {
         const MANY: usize = 16;
         if let Entry::Ended { ids, .. } | Entry::Said { ids, .. } = self
-            && let Ids::Many(all) = ids
+            && let Records::Many(all) = ids
             && all.len() > MANY
         {
-            *ids = Ids::of(all);
+            *ids = Records::of(all);
         }
     }
 }
@@ -182,9 +196,9 @@ pub(crate) struct Notes(pub Vec<Entry>);
 impl Notes {
     // Not a part of those who call it: where nothing is written down, these have nothing but a test to carry.
     #[inline(never)]
-    pub fn took_in<T: serde::Serialize>(&mut self, ids: &[RecordId], values: &[T]) {
+    pub fn took_in<T: serde::Serialize>(&mut self, ids: &Ids, values: &[T]) {
         let values = values.iter().map(|value| Written::new(value, MOST_VALUE)).collect();
-        self.0.push(Entry::In { ids: Ids::of(ids), values });
+        self.0.push(Entry::In { ids: Records::of_rows(ids), values });
     }
 
     #[inline(never)]
@@ -198,21 +212,21 @@ impl Notes {
     #[inline(never)]
     pub fn ended(&mut self, record: RecordId, fate: Fate) {
         match self.0.last_mut() {
-            Some(Entry::Ended { ids: Ids::Many(ids), fate: same }) if *same == fate => ids.push(record),
-            _ => self.0.push(Entry::Ended { ids: Ids::Many(smallvec![record]), fate }),
+            Some(Entry::Ended { ids: Records::Many(ids), fate: same }) if *same == fate => ids.push(record),
+            _ => self.0.push(Entry::Ended { ids: Records::Many(smallvec![record]), fate }),
         }
     }
 
     #[inline(never)]
     pub fn said(&mut self, record: RecordId, verdict: &'static str, why: &str, rounds: u32) {
         match self.0.last_mut() {
-            Some(Entry::Said { ids: Ids::Many(ids), verdict: same, why: because, rounds: spent })
+            Some(Entry::Said { ids: Records::Many(ids), verdict: same, why: because, rounds: spent })
                 if (*same, &**because, *spent) == (verdict, why, rounds) =>
             {
                 ids.push(record);
             }
             _ => self.0.push(Entry::Said {
-                ids: Ids::Many(smallvec![record]),
+                ids: Records::Many(smallvec![record]),
                 verdict,
                 why: why.into(),
                 rounds,
@@ -228,7 +242,7 @@ impl Notes {
     #[inline(never)]
     pub fn all_ended(&mut self, ids: &[RecordId], fate: Fate) {
         if !ids.is_empty() {
-            self.0.push(Entry::Ended { ids: Ids::of(ids), fate });
+            self.0.push(Entry::Ended { ids: Records::of(ids), fate });
         }
     }
 }
@@ -254,7 +268,7 @@ mod tests {
         ];
         for seqs in lists {
             let ids: Vec<RecordId> = seqs.iter().map(|seq| id(*seq)).collect();
-            let written = Ids::of(&ids);
+            let written = Records::of(&ids);
             assert_eq!((written.all(), written.count()), (ids.clone(), ids.len()));
             for seq in 0..25 {
                 let place = ids.iter().position(|other| *other == id(seq));
@@ -262,7 +276,7 @@ mod tests {
             }
         }
         let thousand: Vec<RecordId> = (0..1000).filter(|seq| seq % 10 != 3).map(id).collect();
-        assert!(Ids::of(&thousand).bytes() < 2 * thousand.len());
+        assert!(Records::of(&thousand).bytes() < 2 * thousand.len());
     }
 
     #[test]

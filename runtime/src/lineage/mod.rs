@@ -27,7 +27,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use entry::{Entry, Ids, Notes};
+pub(crate) use entry::{Entry, Notes, Records};
 pub use history::{Event, History, Life, What};
 pub(crate) use log::Log;
 pub use reading::Histories;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Ids, Lineage, entry::Called};
+use super::{Entry, Lineage, Records, entry::Called};
 use crate::{
     batch::Batch,
     data::Data,
+    ids::Ids,
     operator::Cx,
     record::{RecordId, Tag},
     serve::CallResult,
@@ -48,7 +49,7 @@ impl Cx<'_> {
     }
 
     /// A model's call for these records has come back.
-    pub fn note_call(&mut self, records: &[RecordId], items: usize, result: &CallResult) {
+    pub fn note_call(&mut self, records: &Ids, items: usize, result: &CallResult) {
         if let Some(notes) = &mut self.notes {
             let call = Called {
                 device: Arc::clone(&result.device),
@@ -57,7 +58,7 @@ impl Cx<'_> {
                 waited_us: result.waited_us,
                 ran_us: result.ran_us,
             };
-            notes.0.push(Entry::Called { ids: Ids::of(records), call: Box::new(call) });
+            notes.0.push(Entry::Called { ids: Records::of_rows(records), call: Box::new(call) });
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Entry, History, Ids, Life, Lineage, What, history::Event, log::Step};
+use super::{Entry, History, Life, Lineage, Records, What, history::Event, log::Step};
 use crate::{
     clock::Moment,
     fate::Fate,
@@ -209,7 +209,7 @@ impl<'g> Reading<'g> {
     }
 
     /// Those of these records that are wanted, with their places.
-    fn wanted(&self, ids: &Ids) -> Vec<(usize, RecordId)> {
+    fn wanted(&self, ids: &Records) -> Vec<(usize, RecordId)> {
         if ids.count() > self.lives.len() {
             let lives = self.lives.iter().map(|life| life.record);
             return lives.filter_map(|record| Some((ids.place_of(record)?, record))).collect();
