@@ -93,6 +93,7 @@ mod profile;
 mod random;
 mod replan;
 mod search;
+pub mod serving;
 mod solver;
 mod tables;
 mod template;

@@ -1,0 +1,135 @@
+//! What serving promises, on random fleets and arrivals: every item ends once; nothing overlaps; while devices keep to their profiles
+//! nothing that was launched is late; the same seed gives the same bytes.
+
+use eddyline_planner::serving::{
+    Arrivals, Deviation, EarliestDeadline, Fault, FixedBatch, Fleet, FleetDevice, FleetModel, FleetPipeline,
+    FleetStage, Outcome, Parity, Policy, Reactive, Reservation, Scenario, Trouble, simulate,
+};
+use proptest::prelude::*;
+
+/// A pipeline as it is drawn: batch, and per stage devices, µs for one item, µs for each further one, µs to send.
+type Drawn = (usize, Vec<(usize, u64, u64, u64)>);
+
+/// A fleet of these models, two devices to a link.
+fn fleet(models: &[(u64, Vec<Drawn>)]) -> Fleet {
+    let mut fleet = Fleet::default();
+    for (at, (slo_us, pipelines)) in models.iter().enumerate() {
+        let mut ways = Vec::new();
+        for (batch, stages) in pipelines {
+            let last = stages.len() - 1;
+            let stages = stages.iter().enumerate().map(|(d, (count, first, each, send))| {
+                let from = fleet.devices.len() as u32;
+                for n in 0..*count {
+                    let link = fleet.links + n / 2;
+                    let name = format!("d{}", from as usize + n);
+                    let kind = if d == 0 { "low" } else { "high" }.to_owned();
+                    fleet.devices.push(FleetDevice { name, kind, parts: 1, uplink: link, downlink: link });
+                }
+                fleet.links += count.div_ceil(2);
+                FleetStage {
+                    devices: (from..from + *count as u32).collect(),
+                    lent: Vec::new(),
+                    latency_us: (0..*batch as u64).map(|more| first + each * more).collect(),
+                    send_us: if d < last { *send } else { 0 },
+                }
+            });
+            ways.push(FleetPipeline { batch: *batch, stages: stages.collect(), overflow: false });
+        }
+        fleet.models.push(FleetModel { name: format!("m{at}"), slo_us: *slo_us, pipelines: ways });
+    }
+    assert_eq!(fleet.check(), Ok(()));
+    fleet
+}
+
+fn fleets() -> impl Strategy<Value = Fleet> {
+    let stage = (1_usize..5, 200_u64..8_000, 50_u64..4_000, 0_u64..1_500);
+    let pipeline = (1_usize..5, prop::collection::vec(stage, 1..4));
+    let model = (8_000_u64..60_000, prop::collection::vec(pipeline, 1..3));
+    prop::collection::vec(model, 1..4).prop_map(|models| fleet(&models))
+}
+
+fn scenario(fleet: &Fleet, load: f64, arrivals: Arrivals) -> Scenario {
+    let rate = |model: &FleetModel| load * model.pipelines.iter().map(FleetPipeline::rate_per_s).sum::<f64>();
+    let rates: Vec<f64> = fleet.models.iter().map(rate).collect();
+    Scenario { record: true, ..Scenario::new(&rates, arrivals, 0.6) }
+}
+
+fn policies() -> Vec<Box<dyn Policy>> {
+    vec![
+        Box::new(Reservation::default()),
+        Box::new(Reservation::default().small_batches(true)),
+        Box::new(Parity::default()),
+        Box::new(Reactive),
+        Box::new(EarliestDeadline),
+        Box::new(FixedBatch::default()),
+    ]
+}
+
+fn each_ends_once(outcome: &Outcome) {
+    for model in &outcome.models {
+        let ended = model.in_time + model.late + model.declined.values().sum::<u64>();
+        assert_eq!(ended, model.came, "{} under {}", model.model, outcome.policy);
+        assert_eq!(model.latencies_us.len() as u64, model.in_time + model.late);
+    }
+}
+
+fn nothing_overlaps(outcome: &Outcome) {
+    let mut ran = outcome.ran.clone();
+    ran.sort_unstable_by_key(|ran| (ran.device, ran.from_us));
+    for pair in ran.windows(2).filter(|pair| pair[0].device == pair[1].device) {
+        assert!(pair[0].until_us <= pair[1].from_us, "{pair:?} under {}", outcome.policy);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// While devices keep to their profiles, nothing that a reservation was made for is late.
+    #[test]
+    fn nothing_reserved_is_late(
+        fleet in fleets(), lending in any::<bool>(), load in 0.3_f64..2.5, burst in any::<bool>(), seed in 0_u64..1000,
+    ) {
+        let fleet = if lending { fleet.lending() } else { fleet };
+        let scenario = scenario(&fleet, load, if burst { Arrivals::Modulated } else { Arrivals::Poisson });
+        for policy in policies().iter_mut().take(3) {
+            let outcome = simulate(&fleet, policy.as_mut(), &scenario, seed);
+            each_ends_once(&outcome);
+            nothing_overlaps(&outcome);
+            prop_assert_eq!(outcome.models.iter().map(|model| model.late).sum::<u64>(), 0);
+            prop_assert_eq!(outcome.fenced, 0);
+        }
+    }
+
+    /// Whatever goes wrong, under every policy: every item ends once, nothing overlaps, and it can be repeated.
+    #[test]
+    fn nothing_is_lost_or_done_twice(
+        fleet in fleets(),
+        lending in any::<bool>(),
+        load in 0.3_f64..2.0,
+        jitter in prop_oneof![Just(0.0), 0.01_f64..0.5],
+        profile in prop_oneof![Just(0.0), 0.05_f64..0.5],
+        faults in prop::collection::vec((0_u64..600_000, any::<prop::sample::Index>(), 0_u8..4, 1_u64..300_000), 0..6),
+        seed in 0_u64..1000,
+    ) {
+        let fleet = if lending { fleet.lending() } else { fleet };
+        let mut scenario = scenario(&fleet, load, Arrivals::Poisson);
+        scenario.deviation = Deviation { jitter, profile };
+        scenario.faults = faults.into_iter().map(|(at_us, device, what, us)| Fault {
+            at_us,
+            device: device.index(fleet.devices.len()) as u32,
+            what: match what {
+                0 => Trouble::Dies,
+                1 => Trouble::Stalls(us),
+                2 => Trouble::Slows(3.0),
+                _ => Trouble::Starts(us),
+            },
+        }).collect();
+        for (one, other) in policies().iter_mut().zip(&mut policies()) {
+            let outcome = simulate(&fleet, one.as_mut(), &scenario, seed);
+            each_ends_once(&outcome);
+            nothing_overlaps(&outcome);
+            let again = simulate(&fleet, other.as_mut(), &scenario, seed);
+            prop_assert_eq!(serde_json::to_string(&outcome).unwrap(), serde_json::to_string(&again).unwrap());
+        }
+    }
+}
