@@ -84,6 +84,7 @@ struct Loaded {
     plan: Plan,
     slo_us: BTreeMap<String, f64>,
     rates: BTreeMap<String, f64>,
+    placement: Placement,
 }
 
 /// The policy of that name.
@@ -137,7 +138,7 @@ impl Simulate {
             .flatten()
             .try_for_each(|path| plan::writable(path))?;
         let loaded = self.load()?;
-        let fleet = Fleet::new(&loaded.plan, &loaded.slo_us)?;
+        let fleet = Fleet::new(&loaded.plan, &loaded.slo_us)?.uncut_as_planned(&loaded.placement);
         let fleet = if self.lend { fleet.overflowing(&loaded.plan).lending() } else { fleet };
         let rate = |model: &str| self.load * loaded.rates.get(model).copied().unwrap_or(0.0);
         let rates: Vec<f64> = fleet.models.iter().map(|model| rate(&model.name)).collect();
@@ -187,7 +188,7 @@ impl Simulate {
             for pipeline in plan.pipelines() {
                 *rates.entry(pipeline.model.clone()).or_default() += plan.rate_per_s(pipeline).unwrap_or(0.0);
             }
-            Loaded { plan, slo_us: BTreeMap::new(), rates }
+            Loaded { plan, slo_us: BTreeMap::new(), rates, placement: Placement::default() }
         };
         let models: Vec<String> = loaded.rates.keys().cloned().collect();
         let number = |text: &str| match text.parse::<f64>() {
@@ -213,8 +214,8 @@ fn from_json(path: &Path, text: &str) -> Result<Loaded, CliError> {
     let plan = Plan::from_toml(&toml, &path.display().to_string())?;
     let slo = |demand: &Demand| Some((demand.model.clone(), demand.slo?.latency_us));
     let slo_us = file.demands.iter().filter_map(slo).collect();
-    let rates = file.placement.models.into_iter().map(|model| (model.model, model.rate_per_s)).collect();
-    Ok(Loaded { plan, slo_us, rates })
+    let rates = file.placement.models.iter().map(|model| (model.model.clone(), model.rate_per_s)).collect();
+    Ok(Loaded { plan, slo_us, rates, placement: file.placement })
 }
 
 /// `model=value` pairs, or one value for all.

@@ -1,9 +1,11 @@
 //! What serving promises, on random fleets and arrivals: every item ends once; nothing overlaps; while devices keep to their profiles
 //! nothing that was launched is late; the same seed gives the same bytes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on shall panic")]
 
 use eddyline_planner::serving::{
-    Arrivals, Deviation, EarliestDeadline, Fault, FixedBatch, Fleet, FleetDevice, FleetModel, FleetPipeline,
-    FleetStage, Outcome, Parity, Policy, Reactive, Reservation, Scenario, Trouble, simulate,
+    Arrivals, Ask, Cause, Decision, Deviation, EarliestDeadline, Fault, FixedBatch, Fleet, FleetDevice,
+    FleetModel, FleetPipeline, FleetStage, Load, Outcome, Parity, Policy, Reactive, Reservation, Scenario,
+    State, Stream, Trouble, Waiting, simulate,
 };
 use proptest::prelude::*;
 
@@ -132,4 +134,103 @@ proptest! {
             prop_assert_eq!(serde_json::to_string(&outcome).unwrap(), serde_json::to_string(&again).unwrap());
         }
     }
+}
+
+/// One model, one stage: so many devices of 10 ms, and an objective of 50 ms.
+fn plain(devices: usize) -> Fleet {
+    fleet(&[(50_000, vec![(1, vec![(devices, 10_000, 0, 0)])])])
+}
+
+#[test]
+fn what_cannot_be_in_time_is_declined_at_once_with_the_reason() {
+    let scenario = Scenario::new(&[2_000.0], Arrivals::Constant, 1.0);
+    let outcome = simulate(&plain(10), &mut Reservation::default(), &scenario, 1);
+    let model = &outcome.models[0];
+    assert!((0.5..0.53).contains(&model.attainment()), "{}", model.attainment());
+    assert_eq!(model.declined.keys().collect::<Vec<_>>(), [&Cause::Busy]);
+    // Whoever is taken waits for as long as the objective leaves, and no longer.
+    assert!((49_000..=50_000).contains(&model.latency_us(1.0).unwrap_or(0)));
+}
+
+#[test]
+fn room_is_kept_for_those_who_come_first_and_within_a_priority_deadlines_count() {
+    let mut state = State::new(plain(1));
+    let path = state.probe(Ask {
+        model: 0,
+        pipeline: 0,
+        stage: 0,
+        items: 1,
+        ready: 15_000,
+        input_on: None,
+        lend: false,
+        is_here: false,
+    });
+    state.book(&path.expect("the device is there"), 7, 0, false);
+    let mut policy = Reservation::default().keeping(0.4);
+    // Behind what is promised it would be done at 35 ms, of 50; a second priority must leave 20 of these.
+    let mut decided = |priority| {
+        state.push(0, Waiting { priority, deadline: 50_000, item: u32::from(priority) });
+        let decision = policy.decide(10_000, &state, 0);
+        state.take(0, 1).for_each(drop);
+        decision
+    };
+    assert_eq!(decided(1), Decision::Decline(Cause::Busy));
+    let Decision::Launch { items: 1, path } = decided(0) else { panic!("the first has room") };
+    assert_eq!((path.finish(), path.hops[0].from), (35_000, 25_000));
+
+    for (priority, deadline, item) in [(1, 10, 0), (0, 30, 1), (0, 20, 2), (0, 30, 3)] {
+        state.push(0, Waiting { priority, deadline, item });
+    }
+    assert_eq!(state.take(0, 4).map(|waiting| waiting.item).collect::<Vec<_>>(), [2, 1, 3, 0]);
+}
+
+#[test]
+fn deadlines_of_one_model_may_differ() {
+    let stream = |rate_per_s, slo_us| Stream { model: 0, rate_per_s, slo_us, priority: 0 };
+    let streams = vec![stream(300.0, None), stream(300.0, Some(9_000))];
+    let scenario = Scenario { streams, ..Scenario::new(&[0.0], Arrivals::Poisson, 5.0) };
+    let share = simulate(&plain(10), &mut Reservation::default(), &scenario, 1).attainment();
+    assert!(
+        (0.47..0.53).contains(&share),
+        "what must be done in 9 ms takes 10, the other half has time: {share}"
+    );
+}
+
+#[test]
+fn idle_devices_of_one_model_carry_another() {
+    let one = (50_000, vec![(1, vec![(5, 10_000, 0, 0)])]);
+    let alone = fleet(&[one.clone(), one]);
+    let scenario = Scenario::new(&[600.0, 50.0], Arrivals::Poisson, 5.0);
+    let share = |fleet: &Fleet| simulate(fleet, &mut Reservation::default(), &scenario, 1).attainment();
+    let (apart, lent) = (share(&alone), share(&alone.clone().lending()));
+    assert!(apart < 0.9 && lent > 0.97, "{apart}, {lent}");
+}
+
+#[test]
+fn a_load_is_found_where_arithmetic_has_it() {
+    let load = Load {
+        shares: vec![100.0],
+        arrivals: Arrivals::Constant,
+        seconds: 2.0,
+        seeds: vec![1, 2, 3],
+        attainment: 0.99,
+    };
+    // Ten devices of 10 ms do 1,000 items a second, and of a run of 2 s those of the last 40 ms may still wait.
+    let found = load.sustained(&plain(10), &|| Box::new(Reservation::default()), 4.0);
+    assert!((9.9..10.6).contains(&found.load), "{found:?}");
+    assert!(found.confidence.is_some_and(|half| half < 0.3), "{found:?}");
+}
+
+#[test]
+fn who_dies_is_found_out_and_the_others_go_on() {
+    let base = Scenario::new(&[500.0], Arrivals::Poisson, 4.0);
+    let faults = vec![Fault { at_us: 2_000_000, device: 3, what: Trouble::Dies }];
+    let scenario = Scenario { faults, ..base };
+    let outcome = simulate(&plain(10), &mut Reservation::default(), &scenario, 1);
+    each_ends_once(&outcome);
+    assert_eq!(outcome.fenced, 1);
+    assert!(
+        outcome.attainment_between(0, 1_900_000) == 1.0
+            && outcome.attainment_between(2_100_000, 4_000_000) > 0.99
+    );
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::{Fraction, Plan, Stage};
+use crate::{Fraction, Placement, Plan, Stage};
 
 /// Devices, links and models. Made of a [`Plan`], or by hand.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -156,6 +156,23 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// Takes the latency of uncut models where the placement, of which the plan was made, was planned by it: what a plan names of devices
+    /// holds only the sum of the blocks.
+    pub fn uncut_as_planned(mut self, placement: &Placement) -> Self {
+        for (model, placed) in self.models.iter_mut().zip(&placement.models) {
+            for (way, route) in model.pipelines.iter_mut().zip(&placed.routes) {
+                let ([stage], [planned]) = (way.stages.as_mut_slice(), route.stages.as_slice()) else {
+                    continue;
+                };
+                if planned.whole_latency && model.name == placed.model {
+                    let whole = planned.latency_us.round().max(1.0) as u64;
+                    stage.latency_us.iter_mut().for_each(|us| *us = whole.min(*us));
+                }
+            }
+        }
+        self
+    }
+
     /// Lets every stage borrow idle devices of its kind from other stages. A part of a device is never lent, since its latency was
     /// measured only beside equal work.
     pub fn lending(mut self) -> Self {
@@ -284,4 +301,86 @@ pub enum FleetError {
         /// What is wrong.
         what: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = r#"
+        kind.low = { engine = "throttled", devices = 5, per_server = 2, link_gbps = 8 }
+        kind.high = { engine = "throttled", devices = 2 }
+        profile.a = { latency_us.low = [[100, 150], [10, 20]], latency_us.high = [[50, 60], [5, 6]], cut_bytes = [1000] }
+        profile.b = { latency_us.low = [[40, 70]], latency_us.high = [[1, 2]] }
+        [model.a]
+        batch = 2
+        [[model.a.stage]]
+        blocks = [0, 1]
+        pool = ["low-1", "low-2", "low-3"]
+        [[model.a.stage]]
+        blocks = [1, 2]
+        pool = ["high-1"]
+        [model.b]
+        batch = 1
+        pool = ["low-4", "low-5"]
+    "#;
+
+    fn fleet() -> (Plan, Fleet) {
+        let plan = Plan::from_toml(PLAN, "plan.toml").unwrap();
+        let slo_us = BTreeMap::from([("a".to_owned(), 1000.0), ("b".to_owned(), 45.0)]);
+        let fleet = Fleet::new(&plan, &slo_us).unwrap();
+        assert_eq!(fleet.check(), Ok(()));
+        (plan, fleet)
+    }
+
+    #[test]
+    fn servers_share_links_and_stages_know_their_times() {
+        let (_, fleet) = fleet();
+        let low: Vec<usize> =
+            fleet.devices.iter().filter(|of| of.kind == "low").map(|of| of.uplink).collect();
+        assert_eq!(
+            low.iter().map(|link| low.iter().filter(|other| *other == link).count()).collect::<Vec<_>>(),
+            [2, 2, 2, 2, 1]
+        );
+        let way = &fleet.models[0].pipelines[0];
+        assert_eq!((way.stages[0].latency_us.as_slice(), way.stages[0].send_us), (&[100, 150][..], 1));
+        assert_eq!((way.stages[1].latency_us.as_slice(), way.stages[1].send_us), (&[5, 6][..], 0));
+        assert_eq!((way.work_us(1), way.work_us(2)), (106, 158));
+        assert_eq!(way.rate_per_s(), 40_000.0);
+        assert_eq!((way.stages[0].len_us(3), way.stages[0].len_us(4)), (300, 300));
+    }
+
+    #[test]
+    fn whole_devices_of_one_kind_are_lent_and_models_overflow_where_they_are_quick_enough() {
+        let (plan, fleet) = fleet();
+        let fleet = fleet.overflowing(&plan).lending();
+        assert_eq!(fleet.check(), Ok(()));
+        let names = |pools: &[Vec<u32>]| -> Vec<String> {
+            pools.iter().flatten().map(|at| fleet.devices[*at as usize].name.clone()).collect()
+        };
+        assert_eq!(names(&fleet.models[0].pipelines[0].stages[0].lent), ["low-4", "low-5"]);
+        // 40 of 45 µs leave too little on the low kind; on the high one the larger batch does no more per item.
+        let of_b: Vec<(bool, usize, &str)> = fleet.models[1]
+            .pipelines
+            .iter()
+            .map(|way| {
+                let stage = &way.stages[0];
+                let first = stage.devices.first().or(stage.lent[0].first()).unwrap();
+                (way.overflow, way.batch, fleet.devices[*first as usize].kind.as_str())
+            })
+            .collect();
+        assert_eq!(of_b, [(false, 1, "low"), (true, 1, "high")]);
+    }
+
+    #[test]
+    fn what_cannot_serve_is_refused_with_what_to_do() {
+        let plan = Plan::from_toml(PLAN, "plan.toml").unwrap();
+        let error = Fleet::new(&plan, &BTreeMap::from([("a".to_owned(), 1.0)])).unwrap_err();
+        assert_eq!(error.to_string(), "model `b` has no deadline; give one, e.g.:  --slo b=50ms");
+        let error = Fleet::new(&Plan::on_cpu(["m"]), &BTreeMap::from([("m".to_owned(), 1e3)])).unwrap_err();
+        assert!(error.to_string().contains("add `[profile.m.latency_us]`"), "{error}");
+        let (_, mut fleet) = fleet();
+        fleet.models[0].pipelines[0].stages[0].latency_us.pop();
+        assert!(fleet.check().unwrap_err().to_string().contains("pipeline 0 of `a`"));
+    }
 }

@@ -31,7 +31,7 @@ pub struct Scenario {
     pub deviation: Deviation,
     /// What goes wrong.
     pub faults: Vec<Fault>,
-    /// Whether [`Outcome::ran`] is written.
+    /// Whether [`super::Outcome::ran`] is written.
     pub record: bool,
 }
 

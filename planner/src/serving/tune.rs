@@ -193,7 +193,7 @@ impl Search<'_> {
             return Ok(());
         }
         let plan = answer.placement.deploy(&problem)?;
-        let own = Fleet::new(&plan, &self.slo_us)?;
+        let own = Fleet::new(&plan, &self.slo_us)?.uncut_as_planned(&answer.placement);
         for &lending in &self.tuning.lending {
             let fleet = if lending { own.clone().overflowing(&plan).lending() } else { own.clone() };
             let setting = Setting { lending, ..setting.clone() };
