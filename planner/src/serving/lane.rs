@@ -82,9 +82,9 @@ impl Lane {
         self.slots.iter().enumerate().take_while(keeps).count()
     }
 
-    /// Takes back what is promised to `owner`.
+    /// Takes back what is promised to `owner`; of several slots the last.
     pub fn cancel(&mut self, owner: u32) {
-        if let Some(at) = self.slots.iter().position(|slot| slot.owner == owner) {
+        if let Some(at) = self.slots.iter().rposition(|slot| slot.owner == owner) {
             self.running &= at > 0;
             self.slots.remove(at);
         }

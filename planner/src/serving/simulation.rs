@@ -64,6 +64,8 @@ enum Event {
     Fault { fault: u32 },
     /// A device that stood still goes on.
     Back { device: u32 },
+    /// A device may begin with who is there, if who comes before is late.
+    Begin { device: u32 },
 }
 
 /// How a device really is.
@@ -91,6 +93,8 @@ struct World<'a> {
     rng: StdRng,
     busy_us: Vec<u64>,
     outcome: Outcome,
+    /// Whether some launch has ended at another moment than promised.
+    is_inexact: bool,
     /// Queues that a device may serve, where items queue up before each stage.
     served_by: Vec<Vec<u32>>,
 }
@@ -170,6 +174,7 @@ impl<'a> World<'a> {
             true_pace,
             rng,
             outcome,
+            is_inexact: false,
             served_by,
         };
         for (fault, of) in scenario.faults.iter().enumerate() {
@@ -255,6 +260,7 @@ impl<'a> World<'a> {
                     self.ask(queue as usize);
                 }
             }
+            Event::Begin { device } => self.begin(device),
             Event::Fault { fault } => self.goes_wrong(self.scenario.faults[fault as usize]),
             Event::Back { device } => {
                 if self.truth[device as usize].still_until <= self.now {
@@ -352,7 +358,13 @@ impl<'a> World<'a> {
             // Who is not first may go before who is late.
             is_here && (slot.owner == first.owner || first.from < self.now)
         };
-        let Some(at) = lane.slots().iter().find(may).map(|slot| slot.owner) else { return };
+        let Some(at) = lane.slots().iter().find(may).map(|slot| slot.owner) else {
+            // Whoever is here goes on when the first turns out to be late, or two could wait for each other.
+            if self.is_inexact && first.from >= self.now {
+                self.at(first.from.max(self.now) + 1, Event::Begin { device });
+            }
+            return;
+        };
         let of = &self.flights[at as usize];
         let hop = of.path.hops[of.hop];
         let (model, pipeline, stage, items) =
@@ -439,12 +451,15 @@ impl<'a> World<'a> {
         of.input_is_here = false;
         of.turn += 1;
         let next = of.hop + 1;
-        if self.now == hop.until && !self.state.is_fenced(of.path.hops[next].device) {
+        let promised = of.path.hops[next];
+        if self.now == hop.until && self.state.holds(&promised, at) && !self.state.is_fenced(promised.device)
+        {
             of.hop = next;
-            let there = of.path.hops[next].send.map_or(self.now, |send| send.until);
+            let there = promised.send.map_or(self.now, |send| send.until);
             let turn = of.turn;
             return self.at(there, Event::Input { flight: at, turn });
         }
+        self.is_inexact = true;
         self.books_again(at, next, Some(hop.device));
     }
 

@@ -286,7 +286,7 @@ impl State {
                 (self.fleet.devices[from as usize].uplink, net)
             });
             let goes_on = stage.send_us * ask.items as u64;
-            let mut best: Option<(u64, u64, Hop)> = None;
+            let mut best: Option<(u64, (bool, u64), Hop)> = None;
             let lent = if ask.lend { self.idle_elsewhere(stage, ready, ask.items) } else { SmallVec::new() };
             for &device in stage.devices.iter().chain(&lent) {
                 if self.fenced[device as usize] {
@@ -302,7 +302,11 @@ impl State {
                 }
                 let here = &self.fleet.devices[device as usize];
                 let send = sent.filter(|(_, net)| *net > 0).map(|(uplink, net)| {
-                    let from = earliest_on_both(&self.ups[uplink], &self.downs[here.downlink], ready, net);
+                    let (up, down) = (&self.ups[uplink], &self.downs[here.downlink]);
+                    let from = match gives_way {
+                        true => up.turn(ready).max(down.turn(ready)),
+                        false => earliest_on_both(up, down, ready, net),
+                    };
                     Send { uplink, downlink: here.downlink, from, until: from + net }
                 });
                 let there = send.map_or(ready, |send| send.until);
@@ -312,7 +316,8 @@ impl State {
                 if best.as_ref().is_some_and(|(other, _, _)| key > *other) {
                     continue;
                 }
-                let idle = lane.idle_before(from, ask.ready);
+                // Of equal ones first those where nobody has to give way.
+                let idle = (gives_way && lane.earliest(there, len) > from, lane.idle_before(from, ask.ready));
                 if best.as_ref().is_none_or(|(other, gap, _)| (key, idle) < (*other, *gap)) {
                     best = Some((key, idle, Hop { device, ready: there, from, until, send }));
                 }
@@ -343,13 +348,26 @@ impl State {
             if let Some(Send { uplink, downlink, from, until }) = hop.send {
                 for lane in [&mut self.ups[uplink], &mut self.downs[downlink]] {
                     lane.forget_before(now);
-                    lane.book(Slot { from, until, ready: from, owner });
+                    match is_here && at == 0 {
+                        true => lane.squeeze_in(Slot { from, until, ready: now, owner }),
+                        false => lane.book(Slot { from, until, ready: from, owner }),
+                    }
                 }
             }
             let lane = &mut self.devices[hop.device as usize];
             let slot = Slot { from: hop.from, until: hop.until, ready: hop.ready, owner };
             if is_here && at == 0 { lane.squeeze_in(slot) } else { lane.book(slot) }
         }
+    }
+
+    /// Whether a hop's slots are still where they were promised.
+    pub fn holds(&self, hop: &Hop, owner: u32) -> bool {
+        let same =
+            |lane: &Lane, from: u64| lane.slots().iter().any(|slot| slot.owner == owner && slot.from == from);
+        let sent = |send: Send| {
+            same(&self.ups[send.uplink], send.from) && same(&self.downs[send.downlink], send.from)
+        };
+        same(&self.devices[hop.device as usize], hop.from) && hop.send.is_none_or(sent)
     }
 
     /// Takes back the slots of some hops.
