@@ -2,7 +2,8 @@
 //!
 //! * Of a model's pipelines the one where the first of the queue would wait the least, in a full batch.
 //! * A full batch goes at once. A smaller one waits for company until waiting longer would make it late.
-//! * A batch is cut until its first is done in time; what not even alone would be, by any pipeline, is declined at once.
+//! * What could not be done in time in a full batch by any pipeline when it is first looked at is declined at once
+//!   ([`small_batches`](Reservation::small_batches)); *full* is what idle devices would do in the time that is left.
 //! * Where devices of other stages are lent, they are looked at when its own would be too late.
 //!
 //! While devices keep to their profiles nothing that was launched is late. After *PPipe* (USENIX ATC 2025, §5), with gaps used, all
@@ -10,8 +11,10 @@
 
 use std::collections::HashSet;
 
+use smallvec::SmallVec;
+
 use super::{Cause, Decision, Policy};
-use crate::serving::state::{Ask, Path, State, Waiting};
+use crate::serving::state::{Ask, Path, State};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -35,12 +38,6 @@ impl Reservation {
     }
 }
 
-/// A batch that a pipeline could take.
-struct Offer {
-    items: usize,
-    path: Path,
-}
-
 impl Policy for Reservation {
     fn name(&self) -> &'static str {
         "reservation"
@@ -52,84 +49,93 @@ impl Policy for Reservation {
         let kept = (f64::from(head.priority) * self.kept_per_priority * model.slo_us as f64) as u64;
         let by = head.deadline.saturating_sub(state.guard_us(queue) + kept);
         let first = !self.small_batches && self.looked_at.insert(head.item);
-        for lend in [false, true] {
-            if lend && model.pipelines.iter().flat_map(|way| &way.stages).all(|stage| stage.lent.is_empty()) {
-                break;
-            }
-            if let Some(decision) = decide_among(now, state, queue, &head, by, lend, first) {
-                return decision;
-            }
+        let lends = model.pipelines.iter().flat_map(|way| &way.stages).any(|stage| !stage.lent.is_empty());
+        let look = |lend: bool| Look { now, state, model: queue, deadline: head.deadline, by, lend };
+        let decision = look(false).decide(first).or_else(|| look(true).decide(first).filter(|_| lends));
+        let decision = decision.unwrap_or_else(|| {
+            Decision::Decline(match (head.deadline < now, first && look(lends).decide(false).is_some()) {
+                (true, _) => Cause::Expired,
+                (_, true) => Cause::SmallBatch,
+                (_, false) => Cause::Busy,
+            })
+        });
+        let gone = match &decision {
+            Decision::Launch { items, .. } => *items,
+            Decision::Decline(_) => 1,
+            Decision::Wait(_) => 0,
+        };
+        for waiting in state.queue(queue).iter().take(gone) {
+            self.looked_at.remove(&waiting.item);
         }
-        Decision::Decline(if head.deadline < now { Cause::Expired } else { Cause::Busy })
+        decision
     }
 }
 
-/// What to do, if the first of the queue can be in time.
-fn decide_among(
+/// A pipeline as a full batch would find it.
+struct Way {
+    late: bool,
+    waits: u64,
+    pipeline: usize,
+    batch: usize,
+    path: Path,
+}
+
+/// A look at the first of a model's queue.
+struct Look<'a> {
     now: u64,
-    state: &State,
+    state: &'a State,
     model: usize,
-    head: &Waiting,
+    deadline: u64,
+    /// When it is to be done, with room for what may come between.
     by: u64,
     lend: bool,
-    first: bool,
-) -> Option<Decision> {
-    let waiting = state.queue(model).len();
-    let pipelines = &state.fleet().models[model].pipelines;
-    let ask = |pipeline: usize, items: usize| {
-        state.probe(Ask {
-            model,
-            pipeline,
-            stage: 0,
-            items,
-            ready: now,
-            input_on: None,
-            lend,
-            is_here: false,
-        })
-    };
-    // What waits least in a full batch; what would be late so only where nothing else is left.
-    let mut ways: Vec<(bool, u64, usize, Path)> = Vec::with_capacity(pipelines.len());
-    for (at, way) in pipelines.iter().enumerate().filter(|(_, way)| lend || !way.overflow) {
-        let Some(path) = ask(at, way.batch) else { continue };
-        let finish = path.finish();
-        let waits = (finish - now).saturating_sub(way.work_us(way.batch));
-        ways.push((finish > by, waits, at, path));
-    }
-    ways.sort_unstable_by_key(|(late, waits, at, _)| (*late, *waits, *at));
-    for (late, _, at, full) in ways {
-        let batch = pipelines[at].batch;
-        if late && first {
-            continue;
-        }
-        let best = if late {
-            largest(batch.min(waiting.max(1)), by, |items| ask(at, items))
-        } else {
-            Some(Offer { items: batch, path: full })
-        };
-        let Some(Offer { items, path }) = best else { continue };
-        if waiting >= items {
-            return Some(Decision::Launch { items, path });
-        }
-        // One more must still find room when it comes.
-        let with_more = ask(at, waiting + 1).filter(|path| path.finish() <= by);
-        let until = with_more.map(|path| {
-            let waits = (path.finish() - now).saturating_sub(pipelines[at].work_us(waiting + 1));
-            by - path.finish() + waits + now + 1
-        });
-        if let Some(until) = until.filter(|until| *until > now + 1 && head.deadline > now) {
-            return Some(Decision::Wait(Some(until)));
-        }
-        let Some(path) = ask(at, waiting).filter(|path| path.finish() <= by) else { continue };
-        return Some(Decision::Launch { items: waiting, path });
-    }
-    None
 }
 
-/// The largest batch up to `most` that is done in time.
-fn largest(most: usize, by: u64, ask: impl Fn(usize) -> Option<Path>) -> Option<Offer> {
-    (1..=most).rev().find_map(|items| {
-        let path = ask(items).filter(|path| path.finish() <= by)?;
-        Some(Offer { items, path })
-    })
+impl Look<'_> {
+    fn ask(&self, pipeline: usize, items: usize) -> Option<Path> {
+        let Self { model, lend, now, .. } = *self;
+        let ask = Ask { model, pipeline, stage: 0, items, ready: now, input_on: None, lend, is_here: false };
+        self.state.probe(ask)
+    }
+
+    fn in_time(&self, pipeline: usize, items: usize) -> Option<Path> {
+        self.ask(pipeline, items).filter(|path| path.finish() <= self.by)
+    }
+
+    /// What to do, if it can be in time; at the first look only in a batch as full as it could be on idle devices.
+    fn decide(&self, first: bool) -> Option<Decision> {
+        let waiting = self.state.queue(self.model).len();
+        let pipelines = &self.state.fleet().models[self.model].pipelines;
+        // What waits least in a full batch; what would be late so only where nothing else is left.
+        let mut ways: SmallVec<[Way; 4]> = SmallVec::new();
+        for (at, way) in pipelines.iter().enumerate().filter(|(_, way)| self.lend || !way.overflow) {
+            let left = self.by.saturating_sub(self.now);
+            let batch = (2..=way.batch).rev().find(|items| way.work_us(*items) <= left).unwrap_or(1);
+            let Some(path) = self.ask(at, batch) else { continue };
+            let waits = (path.finish() - self.now).saturating_sub(way.work_us(batch));
+            ways.push(Way { late: path.finish() > self.by, waits, pipeline: at, batch, path });
+        }
+        ways.sort_unstable_by_key(|way| (way.late, way.waits, way.pipeline));
+        ways.into_iter().filter(|way| !(first && way.late)).find_map(|way| {
+            let at = way.pipeline;
+            let (items, path) = if way.late {
+                let most = way.batch.min(waiting);
+                (1..=most).rev().find_map(|items| Some((items, self.in_time(at, items)?)))?
+            } else {
+                (way.batch, way.path)
+            };
+            if waiting >= items {
+                return Some(Decision::Launch { items, path });
+            }
+            // One more must still find room when it comes.
+            let until = self.in_time(at, waiting + 1).map(|path| {
+                let waits = (path.finish() - self.now).saturating_sub(pipelines[at].work_us(waiting + 1));
+                self.by - path.finish() + waits + self.now + 1
+            });
+            match until.filter(|until| *until > self.now + 1 && self.deadline > self.now) {
+                Some(until) => Some(Decision::Wait(Some(until))),
+                None => Some(Decision::Launch { items: waiting, path: self.in_time(at, waiting)? }),
+            }
+        })
+    }
 }
