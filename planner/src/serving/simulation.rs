@@ -263,7 +263,8 @@ impl<'a> World<'a> {
             Event::Begin { device } => self.begin(device),
             Event::Fault { fault } => self.goes_wrong(self.scenario.faults[fault as usize]),
             Event::Back { device } => {
-                if self.truth[device as usize].still_until <= self.now {
+                let truth = self.truth[device as usize];
+                if truth.still_until <= self.now && !truth.dead {
                     self.state.fence(device, false);
                     self.begin(device);
                     self.falls_idle(device);
@@ -585,8 +586,9 @@ impl<'a> World<'a> {
                 self.books_again(at, lost, before);
             }
         }
-        if self.truth[device as usize].still_until > 0 && self.truth[device as usize].still_until <= self.now
-        {
+        // It has come back meanwhile; who is dead never does.
+        let truth = self.truth[device as usize];
+        if truth.still_until > 0 && truth.still_until <= self.now && !truth.dead {
             self.state.fence(device, false);
         }
     }
