@@ -234,3 +234,14 @@ fn who_dies_is_found_out_and_the_others_go_on() {
             && outcome.attainment_between(2_100_000, 4_000_000) > 0.99
     );
 }
+
+#[test]
+fn who_is_dead_does_not_come_back_and_nobody_is_sent_to_and_fro_for_ever() {
+    let fleet = fleet(&[(50_000, vec![(1, vec![(2, 5_000, 0, 100), (2, 5_000, 0, 0)])])]);
+    let each = |at_us, what| [2, 3].map(|device| Fault { at_us, device, what });
+    let faults = [each(100_000, Trouble::Stalls(1_000)), each(200_000, Trouble::Dies)].concat();
+    let scenario = Scenario { faults, ..Scenario::new(&[200.0], Arrivals::Poisson, 0.5) };
+    let outcome = simulate(&fleet, &mut Reservation::default(), &scenario, 1);
+    each_ends_once(&outcome);
+    assert_eq!(outcome.attainment_between(300_000, 500_000), 0.0);
+}
