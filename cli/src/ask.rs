@@ -6,6 +6,7 @@ use clap::Args;
 use eddyline_planner::{
     Cluster, Demand, DeployError, LoadError, Objective, PlanningError, Problem, ProblemError, Rules, Slo,
     Tables, TablesError,
+    serving::{FleetError, TuneError},
 };
 use thiserror::Error;
 
@@ -99,6 +100,10 @@ pub enum CliError {
     Deploy(#[from] DeployError),
     #[error(transparent)]
     Planning(#[from] PlanningError),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    #[error(transparent)]
+    Tune(#[from] TuneError),
     #[error("--{option} `{value}`: {wanted}")]
     Argument { option: &'static str, value: String, wanted: String },
     #[error("model `{model}` has no deadline in the profiles; give one, e.g.:  --slo {model}=50ms")]
@@ -176,7 +181,7 @@ impl Ask {
     }
 }
 
-fn microseconds(text: &str) -> Result<f64, String> {
+pub fn microseconds(text: &str) -> Result<f64, String> {
     let units = [("ms", 1e3), ("us", 1.0), ("µs", 1.0), ("s", 1e6)];
     let found = units.iter().find_map(|(unit, us)| Some((text.strip_suffix(unit)?, us)));
     let number = found.and_then(|(number, us)| Some(number.trim().parse::<f64>().ok()? * us));

@@ -4,12 +4,15 @@ mod ask;
 mod chart;
 mod devices;
 mod diff;
+mod gantt;
 mod inspect;
 mod model;
 mod picture;
 mod plan;
 mod profile;
 mod quarantine;
+mod simulate;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -36,6 +39,10 @@ enum Command {
         #[command(flatten)]
         ask: Option<ask::Ask>,
     },
+    /// Runs a plan on a virtual clock and says what it keeps of its promise
+    Simulate(simulate::Simulate),
+    /// Looks for the plan that carries most, by planning and simulating
+    Tune(tune::Tune),
     /// Shows the layers of a model, what they cost, where it can be cut and into which blocks
     Inspect(inspect::Inspect),
     /// Measures how long the blocks of a model take, and writes the profile that plans are made from
@@ -58,6 +65,8 @@ fn main() -> ExitCode {
         Command::Plan { also: Some(Also::Diff(diff)), .. } => diff.run().map_err(|error| error.to_string()),
         Command::Plan { ask: Some(ask), .. } => plan::run(&ask).map_err(|error| error.to_string()),
         Command::Plan { .. } => Err(ask::CliError::Nothing.to_string()),
+        Command::Simulate(simulate) => simulate.run().map_err(|error| error.to_string()),
+        Command::Tune(tune) => tune.run().map_err(|error| error.to_string()),
         Command::Inspect(inspect) => inspect.run().map_err(|error| error.to_string()),
         Command::Profile(profile) => profile.run().map_err(|error| error.to_string()),
         Command::Quarantine(quarantine) => quarantine.run().map_err(|error| error.to_string()),

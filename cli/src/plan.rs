@@ -76,14 +76,7 @@ pub fn run(ask: &Ask) -> Result<(), CliError> {
         }
     }
     if let Some(path) = &ask.output {
-        let file = serde_json::json!({
-            "objective": problem.objective(),
-            "rules": problem.rules(),
-            "demands": problem.demands(),
-            "placement": answer.placement,
-            "proof": answer.proof,
-        });
-        write(path, &format!("{file:#}\n"))?;
+        write_plan(path, &problem, &answer)?;
     }
     if let Some(path) = &ask.deploy {
         write(path, &answer.placement.deploy(&problem)?.to_toml())?;
@@ -92,6 +85,19 @@ pub fn run(ask: &Ask) -> Result<(), CliError> {
         write(path, &picture::svg(&answer.placement))?;
     }
     Ok(())
+}
+
+/// Writes a plan as others read it; with its devices by name, where it can be given any.
+pub fn write_plan(path: &Path, problem: &Problem, answer: &Answer) -> Result<(), CliError> {
+    let file = serde_json::json!({
+        "objective": problem.objective(),
+        "rules": problem.rules(),
+        "demands": problem.demands(),
+        "placement": answer.placement,
+        "proof": answer.proof,
+        "deployment": answer.placement.deploy(problem).ok().map(|plan| plan.to_toml()),
+    });
+    write(path, &format!("{file:#}\n"))
 }
 
 /// Says how far the search is, where that is other than the last time.
@@ -117,7 +123,7 @@ fn progress() -> impl Fn(Progress) + Send + Sync {
 }
 
 /// Whether a file can be put there.
-fn writable(path: &Path) -> Result<(), CliError> {
+pub fn writable(path: &Path) -> Result<(), CliError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder {
         Some(folder) if !folder.is_dir() => {
@@ -128,7 +134,7 @@ fn writable(path: &Path) -> Result<(), CliError> {
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), CliError> {
+pub fn write(path: &Path, text: &str) -> Result<(), CliError> {
     fs::write(path, text).map_err(|error| CliError::file(path, format!("cannot be written: {error}")))
 }
 

@@ -1,7 +1,7 @@
 //! # Eddyline's planner: numbers in, a plan out
 //!
-//! Pure arithmetic over what there is and what is asked for. No async, no randomness, no I/O but loading files, and no clock but
-//! the limit of a solver. All times are microseconds (`f64`) and say so in their names.
+//! Pure arithmetic over what there is and what is asked for. No async, no randomness but from a seed, no I/O but loading files, and no clock
+//! but the limit of a solver. All times are microseconds (`f64`) and say so in their names.
 //!
 //! # Layout
 //!
@@ -28,6 +28,10 @@
 //! * [`Placement::check`] verifies without a solver, [`Placement::deploy`] names devices, [`Plan::to_toml`] writes the
 //!   result for others to load, [`explain`] says what holds a
 //!   placement back, [`replan`] follows a present one, and [`changes`] are the difference of two.
+//!
+//! What comes of it:
+//!
+//! * [`serving`]: who runs what when, and what a plan keeps of its promise, on a virtual clock.
 //!
 //! A [`Plan`] is written by hand as TOML, or made from a placement; either way it is checked whole before anybody sees it, so
 //! that whoever holds one need not check it again. The format is shown at [`Plan::from_toml`].
@@ -93,6 +97,7 @@ mod profile;
 mod random;
 mod replan;
 mod search;
+pub mod serving;
 mod solver;
 mod tables;
 mod template;

@@ -234,6 +234,13 @@ impl Problem {
         Self { budgets_us, ..self.clone() }
     }
 
+    /// The same question with another weight for one model.
+    pub(crate) fn with_weight(&self, model: usize, weight: f64) -> Self {
+        let mut with = self.clone();
+        with.demands[model].weight = weight;
+        with
+    }
+
     /// How long a batch takes to fill, µs: 1.3·10⁶·(b − 1) ÷ arrivals (PPipe's artefact).
     pub(crate) fn build_us(&self, model: usize, batch: u32) -> f64 {
         match &self.arrivals_per_s {
