@@ -232,7 +232,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(run.iter().collect::<Vec<_>>(), column.iter().collect::<Vec<_>>());
-                prop_assert_eq!((run.len(), run.is_empty()), (column.len(), column.len() == 0));
+                prop_assert_eq!((run.len(), run.is_empty()), (column.len(), column.is_empty()));
                 for row in 0..run.len() {
                     prop_assert_eq!(run.get(row), column.get(row));
                 }
