@@ -36,13 +36,13 @@ impl Workflow {
     /// let running = tokio::spawn(flow.run());
     /// slots.fill("check", "threshold", Threshold { least: 0.5 })?; // in shadow: what it says is counted
     /// slots.obey("check")?;
+    /// let wrong = slots.fill("chek", "threshold", ()).unwrap_err();
+    /// assert_eq!(wrong.to_string(), "there is no slot `chek`; there is `check`");
+    ///
     /// send.send(0.9).await?;
     /// send.send(0.2).await?;
     /// drop(send);
     /// assert_eq!(running.await??.take(kept), [0.9]);
-    ///
-    /// let wrong = slots.fill("chek", "threshold", ()).unwrap_err();
-    /// assert_eq!(wrong.to_string(), "there is no slot `chek`; there is `check`");
     /// # Ok(()) }
     /// ```
     pub fn slots(&self) -> Slots {
