@@ -47,7 +47,9 @@ fn has_channels(graph: &InferenceModel, at: usize) -> TractResult<()> {
     let name = node.op.name().to_lowercase();
     let is_over_channels =
         ["conv", "pool", "batchnorm", "instancenorm", "lrn"].iter().any(|kind| name.contains(kind));
-    match rank(graph, at) {
+    let given = graph.node(at).outputs.first().and_then(|output| output.fact.shape.rank().concretize());
+    // What is said of the output is said of the input by tract.
+    match rank(graph, at).into_iter().chain(given).min() {
         Some(rank) if is_over_channels && rank < 2 => Err(TractError::msg(format!(
             "node `{}` ({}) takes a tensor of {rank} dimensions, which has no channels",
             node.name,
