@@ -176,6 +176,9 @@ fn what_asks_for_more_than_there_is_is_refused_and_the_rest_runs() {
             "number_from_behind_only" => {
                 "node `b` (BatchNorm) takes a tensor of 0 dimensions, which has no channels"
             }
+            "no_channels_inside" => {
+                "node `then_y` (BatchNorm) takes a tensor of a number of dimensions that is not known"
+            }
             "many_sizes" => "takes 33554432 numbers as its sizes",
             "long_formula" => "would make a tensor of dimensions that cannot be worked out",
             "no_channels" => "takes a tensor of 1 dimensions, which has no channels",
