@@ -170,6 +170,15 @@ fn what_asks_for_more_than_there_is_is_refused_and_the_rest_runs() {
             // Found by this test: an engine worked for ever at a shape.
             "many_dimensions" => "takes 32768 numbers as its sizes",
             "many_limits" => "takes more than one number as a limit",
+            // Found by this test: an engine computed more than the operator says, and let a number be a picture.
+            "wide_scale" => "make a tensor of [700,700,1] where its operator gives one of [700,1,1]",
+            "number_from_behind" => "what node `h` (StftWindow<Hann>) takes and gives does not go together",
+            "number_from_behind_only" => {
+                "node `b` (BatchNorm) takes a tensor of 0 dimensions, which has no channels"
+            }
+            "no_channels_inside" => {
+                "node `then_y` (BatchNorm) takes a tensor of a number of dimensions that is not known"
+            }
             "many_sizes" => "takes 33554432 numbers as its sizes",
             "long_formula" => "would make a tensor of dimensions that cannot be worked out",
             "no_channels" => "takes a tensor of 1 dimensions, which has no channels",

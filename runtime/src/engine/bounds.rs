@@ -18,7 +18,7 @@ use tract_onnx::{
     },
 };
 
-use super::trusted;
+use super::{agreed, trusted, wired};
 use crate::tensor::dims;
 
 /// Most bytes of one tensor that crosses a graph, for one item.
@@ -72,25 +72,16 @@ fn check_at(graph: &InferenceModel, inside: bool) -> TractResult<u64> {
                 node.op.name()
             )));
         }
-        // What does not go together is for the engine to tell, which says more of it.
-        let Ok(gives) = inferred(&mut graph, at, |op, inputs, outputs, observed| {
+        let (_, gives, _) = inferred(&mut graph, at, |op, inputs, outputs, observed| {
             op.infer_facts(inputs, outputs, observed)
-        }) else {
-            continue;
-        };
+        })
+        .map_err(|error| refuse(&graph, at, error))?;
         trusted::is_short(&graph, at, &gives)?;
         let counted = counted(&graph, at);
         let makes = all(gives.iter()).max(counted.unwrap_or(0));
         let most = if same { left } else { LARGEST_BYTES };
-        if same {
-            left = left.saturating_sub(makes);
-        }
         if let Some(large) = gives.iter().find(|fact| bytes(fact).max(counted.unwrap_or(0)) > most) {
-            let shape = large
-                .shape
-                .dims()
-                .map(|dim| dim.concretize().map_or_else(|| "?".to_owned(), |dim| dim.to_string()));
-            let shape = dims(&shape.collect::<Vec<_>>());
+            let shape = shape_of(large);
             let (name, operator) = (&graph.node(at).name, graph.node(at).op.name());
             let limit = match same {
                 true => format!("{LARGEST_MADE_BYTES} bytes in all may be computed from constants"),
@@ -99,6 +90,17 @@ fn check_at(graph: &InferenceModel, inside: bool) -> TractResult<u64> {
             return Err(TractError::msg(format!(
                 "node `{name}` ({operator}) would make a tensor of [{shape}]: {limit}"
             )));
+        }
+        let working = if same { wired::check(&graph, at, &gives)? } else { 0 };
+        if working > most {
+            return Err(TractError::msg(format!(
+                "node `{}` ({}) would make tensors of {working} bytes while it is computed: {LARGEST_MADE_BYTES} bytes in all may be computed from constants",
+                graph.node(at).name,
+                graph.node(at).op.name()
+            )));
+        }
+        if same {
+            left = left.saturating_sub(makes);
         }
         for (slot, fact) in gives.into_iter().enumerate() {
             set(&mut graph, OutletId::new(at, slot), &fact);
@@ -110,11 +112,12 @@ fn check_at(graph: &InferenceModel, inside: bool) -> TractResult<u64> {
         if same && takes <= SMALL_BYTES && makes <= SMALL_BYTES {
             let made =
                 inferred(&mut graph, at, |op, inputs, outputs, observed| op.infer(inputs, outputs, observed));
-            for (slot, fact) in made.into_iter().flatten().enumerate() {
+            for (slot, fact) in made.into_iter().flat_map(|(_, gives, _)| gives).enumerate() {
                 set(&mut graph, OutletId::new(at, slot), &fact);
             }
         }
     }
+    agreed::check(&mut graph, inside)?;
     Ok(held.most)
 }
 
@@ -184,8 +187,8 @@ pub(super) fn check_inside(onnx: &Onnx, model: &ModelProto, folder: Option<&str>
 
 type Facts = TVec<InferenceFact>;
 
-/// What a node says of its outputs.
-fn inferred(
+/// What a node says of its inputs, its outputs and what else it looks at.
+pub(super) fn inferred(
     graph: &mut InferenceModel,
     at: usize,
     infer: impl Fn(
@@ -194,7 +197,7 @@ fn inferred(
         TVec<&InferenceFact>,
         TVec<&InferenceFact>,
     ) -> TractResult<(Facts, Facts, Facts)>,
-) -> TractResult<Facts> {
+) -> TractResult<(Facts, Facts, Facts)> {
     let node = graph.node(at);
     let (inputs, outputs) = graph.node_facts(at)?;
     let observed = node.op.observe_outlets(graph, node)?;
@@ -203,9 +206,24 @@ fn inferred(
     let own = |facts: TVec<&InferenceFact>| -> Facts { facts.into_iter().cloned().collect() };
     let (inputs, outputs, observed) = (own(inputs), own(outputs), own(observed));
     let op = &mut *graph.node_mut(at).op;
-    let (_, gives, _) =
-        infer(op, inputs.iter().collect(), outputs.iter().collect(), observed.iter().collect())?;
-    Ok(gives)
+    infer(op, inputs.iter().collect(), outputs.iter().collect(), observed.iter().collect())
+}
+
+/// What is said of a node whose inputs and outputs do not go together.
+pub(super) fn refuse(graph: &InferenceModel, at: usize, error: TractError) -> TractError {
+    let node = graph.node(at);
+    error.context(format!(
+        "what node `{}` ({}) takes and gives does not go together",
+        node.name,
+        node.op.name()
+    ))
+}
+
+/// A shape, with `?` for what is not known.
+pub(super) fn shape_of(fact: &InferenceFact) -> String {
+    let lens =
+        fact.shape.dims().map(|dim| dim.concretize().map_or_else(|| "?".to_owned(), |dim| dim.to_string()));
+    dims(&lens.collect::<Vec<_>>())
 }
 
 fn set(graph: &mut InferenceModel, outlet: OutletId, fact: &InferenceFact) {
@@ -238,7 +256,7 @@ fn all<'a>(facts: impl Iterator<Item = &'a InferenceFact>) -> u64 {
 }
 
 /// How large a tensor is at least: dimensions that are not known count as 1.
-fn bytes(fact: &InferenceFact) -> u64 {
+pub(super) fn bytes(fact: &InferenceFact) -> u64 {
     let size = fact.datum_type.concretize().map_or(4, |of| of.size_of() as u64);
     let lens = fact.shape.dims().filter_map(|dim| dim.concretize()?.to_usize().ok());
     lens.fold(size, |bytes, len| bytes.saturating_mul(len as u64))

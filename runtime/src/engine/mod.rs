@@ -4,6 +4,7 @@
 //! blocking, until the run ends. Everything that is not computing (queues, batches, reservations) is in
 //! [`serve`](crate::serve).
 //!
+//! * `agreed`: what the nodes of a graph say of each other's tensors.
 //! * `bounds`: what a graph would take, before any of it is computed.
 //! * [`cpu`]: ONNX models through tract, and user functions.
 //! * [`found`]: what there is on this machine, and what is not and why.
@@ -14,7 +15,9 @@
 //! * [`stop`]: the end of a launch before its time.
 //! * [`thread`]: a device's thread, with a bounded queue.
 //! * `trusted`: what an engine takes on trust and a file may say wrongly.
+//! * `wired`: what an engine makes of a node, against what the node says.
 
+mod agreed;
 mod bounds;
 pub mod cpu;
 pub mod found;
@@ -26,6 +29,7 @@ pub mod stop;
 pub mod thread;
 pub mod throttled;
 mod trusted;
+mod wired;
 
 use std::sync::Arc;
 

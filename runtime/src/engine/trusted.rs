@@ -14,7 +14,7 @@ const LONGEST_FORMULA: usize = 1000;
 /// Refuses a node that tract must not see, once what it takes is known. Of a graph inside a node (`inside`) less is known before it runs.
 pub fn check(graph: &InferenceModel, at: usize, inside: bool) -> TractResult<()> {
     recurrent_fits(graph, at)?;
-    has_channels(graph, at)?;
+    has_channels(graph, at, inside)?;
     norm_fits(graph, at, inside)?;
     has_numbers(graph, at)?;
     has_few_sizes(graph, at)?;
@@ -42,17 +42,29 @@ fn recurrent_fits(graph: &InferenceModel, at: usize) -> TractResult<()> {
 }
 
 /// Refuses a layer over channels whose input has none: tract takes that on trust too.
-fn has_channels(graph: &InferenceModel, at: usize) -> TractResult<()> {
+fn has_channels(graph: &InferenceModel, at: usize, inside: bool) -> TractResult<()> {
     let node = graph.node(at);
     let name = node.op.name().to_lowercase();
     let is_over_channels =
         ["conv", "pool", "batchnorm", "instancenorm", "lrn"].iter().any(|kind| name.contains(kind));
-    match rank(graph, at) {
+    let given = graph.node(at).outputs.first().and_then(|output| output.fact.shape.rank().concretize());
+    // What is said of the output is said of the input by tract.
+    match rank(graph, at).into_iter().chain(given).min() {
         Some(rank) if is_over_channels && rank < 2 => Err(TractError::msg(format!(
             "node `{}` ({}) takes a tensor of {rank} dimensions, which has no channels",
             node.name,
             node.op.name()
         ))),
+        // These read beyond it as soon as the graph around them tells how many there are.
+        None if inside
+            && (name.contains("batchnorm") || name.contains("pool") && !name.starts_with("global")) =>
+        {
+            Err(TractError::msg(format!(
+                "node `{}` ({}) takes a tensor of a number of dimensions that is not known in a graph inside a node",
+                node.name,
+                node.op.name()
+            )))
+        }
         _ => Ok(()),
     }
 }

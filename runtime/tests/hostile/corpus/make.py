@@ -120,6 +120,16 @@ inner.node[0].CopyFrom(n("LayerNormalization", "x w", inner.output[0].name, axis
 save("near_dimension_inside", [n("If", "c", "y", then_branch=inner, else_branch=branch("else", "Mul"))], [nh.from_array(np.array(True), "c"), c("w", [1] * 4)], [X], [Y])
 save("many_limits", [n("Clip", "r q", "rq"), n("Add", "rq p", "z"), n("ReduceMax", "z", "m", keepdims=0), n("Add", "x m", "y")],
     [c("r", np.ones((700, 1, 1))), c("q", np.ones((1, 700, 1))), c("p", np.ones((1, 1, 700)))], [X], [Y])
+save("wide_scale", [n("SimplifiedLayerNormalization", "r q", "rq"), n("Add", "rq p", "z"), n("ReduceMax", "z", "m", keepdims=0), n("Add", "x m", "y")],
+    [c("r", np.ones((700, 1, 1))), c("q", np.ones((1, 700, 1))), c("p", np.ones((1, 1, 700)))], [X], [Y])
+# Layers over channels that are told by a node behind them that their input is one number: against what is in front, and where nothing is known of that.
+norm = lambda of: [n("HannWindow", "b", "h"), n("ReduceMax", "h", "t", keepdims=0), n("Add", "x t", "y"), n("BatchNormalization", f"{of} o o o o", "b")]
+save("number_from_behind", norm("a") + [n("Relu", "x", "a")], [c("o", [1] * 4)], [X], [Y])
+save("number_from_behind_only", norm("a") + [n("Reshape", "x n", "a"), n("Gather", "nz i", "n", axis=0), n("NonZero", "x", "nz")], [c("o", [1] * 4), c("i", 0, np.int64)], [X], [Y])
+inner = branch("then", "Add")
+inner.node[0].CopyFrom(n("BatchNormalization", "t o o o o", inner.output[0].name))
+save("no_channels_inside", [n("ReduceMax", "x", "t", keepdims=0), n("If", "c", "z", then_branch=inner, else_branch=branch("else", "Mul")), n("Add", "x z", "y")],
+    [nh.from_array(np.array(True), "c"), c("o", [1] * 4), c("w", [1] * 4)], [X], [Y])
 save("many_sizes", [n("Mul", "s s", "ss"), n("Concat", "ss ss", "two", axis=0), n("Tile", "two ss", "size"), n("ConstantOfShape", "size", "z"), n("ReduceMax", "z", "m", keepdims=0), n("Add", "x m", "y")],
     [sizes("s", 1 << 12)], [X], [Y])
 # 32,768 dimensions; and one whose length is a sum of 2³⁶ parts, of lengths that do not go together.
