@@ -49,7 +49,7 @@ enum Command {
     Profile(profile::ProfileArgs),
     /// Lists what there is to run models on, and what is not and why
     Devices,
-    /// Looks into the file that a workflow with `.quarantine(path)` has written
+    /// Looks into the file that a workflow with `.quarantine(path)` has written; `flow.replay` brings faults from there back in
     #[command(subcommand)]
     Quarantine(quarantine::Command),
 }

@@ -37,6 +37,10 @@ impl<T: Data> Stream<T> {
     /// What blocks a thread or computes for long belongs into a [`par_map`](Self::par_map). Where an answer may never come, see
     /// [`map_async_within`](Self::map_async_within).
     ///
+    /// A closure that captures something, a client for instance, gives each future its own:
+    /// `move |value| { let client = client.clone(); async move { client.ask(value).await } }`. An `async move |value|` that captures
+    /// is refused by the compiler, which says that it "does not implement `Fn`".
+    ///
     /// ```
     /// # use eddyline::prelude::*;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {

@@ -63,6 +63,8 @@ impl Workflow {
     /// [`faults.at_source(name)`](crate::Faults::at_source), with what that source had brought. A value that is no `T`, or was
     /// not kept, is a fault of kind `Unreadable`.
     ///
+    /// One alone is `faults(&Filter::new().ids([17]))`: `eddyline quarantine list FILE` and the page show the numbers.
+    ///
     /// Each fault is marked in its file with this run, and with how its replay ended. What goes wrong again is kept where this
     /// workflow says, as any fault of it, and names the fault that it is a replay of.
     ///

@@ -203,11 +203,14 @@ impl fmt::Display for Report {
                     v.dropped
                 )?;
                 for (name, n) in [
+                    ("split", v.split),
                     ("revised", v.revised),
                     ("added", v.appended),
                     ("deleted", v.deleted),
                     ("escalated", v.escalated),
                     ("rerouted", v.rerouted),
+                    ("abstained", v.abstained),
+                    ("late", v.late),
                 ] {
                     if n > 0 {
                         write!(f, ", {name} {n}")?;

@@ -29,7 +29,8 @@ impl<T: Data> Stream<T> {
     ///
     /// It judges in shadow first: what it would have said is counted and shown, and changes nothing, nor does a panic in it. Then it
     /// may be obeyed. Its parameters can be changed at any time; what it has learned stays, where its state is declared
-    /// ([`stateful`](crate::handlers::stateful)). From one batch to the next it is another.
+    /// ([`stateful`](crate::handlers::stateful), or [`Handler::state`](crate::Handler::state) and `restore`); otherwise it begins anew,
+    /// also when it comes out of the shadow. From one batch to the next it is another.
     ///
     /// ```
     /// # use eddyline::prelude::*;

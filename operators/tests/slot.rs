@@ -197,3 +197,16 @@ async fn the_code_that_runs_it_fills_it_too() {
     let gone = Workflow::new("gone").slots();
     assert_eq!(gone.empty("check"), Err(SlotError::NotRunning));
 }
+
+#[tokio::test]
+async fn a_report_says_that_a_slot_was_empty_and_how_often_a_handler_abstained() {
+    let flow = Workflow::new("slot");
+    let small = by(|n: &i64, _: &Seen| if *n > 2 { Verdict::Replace(2) } else { Verdict::Abstain });
+    flow.source("numbers", 1..=5).slot("check", handlers()).handle_with("small", small).ignore();
+    let report = flow.run().await.unwrap().to_string();
+    assert!(report.contains("the slot `check` has changed none of 5 records"), "{report}");
+    assert!(!report.contains("never fired"), "{report}");
+    let line =
+        "handler small: judged 5, passed 0, replaced 3, sent back 0, rejected 0, dropped 0, abstained 2";
+    assert!(report.contains(line), "{report}");
+}

@@ -142,7 +142,7 @@ pub struct Fault {
     pub reason: Arc<str>,
     /// The record.
     pub record: RecordId,
-    /// The source record that it descends from, for people: `numbers #17`.
+    /// The source record that it descends from, for people: `numbers #17`, counted from 0.
     pub origin: String,
     /// How often it had been sent back.
     pub rounds: u32,

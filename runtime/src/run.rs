@@ -424,7 +424,8 @@ impl Watch for Handle {
             stalls: 0,
         };
         if let Some(live) = self.live.get() {
-            live.fill(&mut snapshot, &self.balances);
+            let slots: Vec<u32> = self.graph.slots().iter().map(|(node, _)| *node).collect();
+            live.fill(&mut snapshot, &self.balances, &slots);
         }
         snapshot
     }

@@ -58,7 +58,8 @@ pub struct FilledView {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filling {
-    /// The handler's name; none empties the slot.
+    /// The handler's name; none empties the slot. Never left out: who only says `"shadow": false` does not mean to empty it.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub handler: Option<String>,
     /// Its parameters; those that are left out stay as they are, or are what it begins with.
     #[serde(default)]

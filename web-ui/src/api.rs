@@ -176,7 +176,7 @@ impl ApiError {
             Self::TooManyReaders => "close a page that is no longer looked at",
             Self::NoSuchPath => {
                 "use /api/graph, /api/snapshot, /api/events, /api/drain, /api/stop, /api/pause, /api/resume, \
-                 /api/questions, /api/lineage/3-17, /api/slots, /api/quarantine, /api/quarantine/replay, or /api/nodes/3/pause and /api/nodes/3/resume"
+                 /api/questions, /api/lineage/3-17, /api/slots, /api/slots/3, /api/quarantine, /api/quarantine/replay, or /api/nodes/3/pause and /api/nodes/3/resume"
             }
             Self::NotBegun => "wait until its models are loaded",
             Self::Record(_) => "look into /api/snapshot for the records that went into quarantine, by `id`",

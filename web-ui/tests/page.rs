@@ -543,6 +543,8 @@ async fn a_slot_is_filled() {
     let answer = fill(3, r#"{"handler":"threshold","shadow":false}"#).await;
     assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("in shadow first"), "{answer}");
     assert!(fill(3, r#"{"handler":null}"#).await.starts_with("HTTP/1.1 400"));
+    let answer = fill(3, r#"{"shadow":false}"#).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("missing field `handler`"), "{answer}");
     assert!(fill(3, r#"{"handler":"threshold","colour":1}"#).await.starts_with("HTTP/1.1 400"));
     assert!(fill(4, least).await.starts_with("HTTP/1.1 404"));
 }

@@ -8,7 +8,7 @@ fn every_row_is_named_or_put_aside_with_a_reason() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("runs");
     fs::create_dir_all(&folder).unwrap();
     for file in ["flowers.csv", "iris.onnx"] {
-        fs::copy(here.join(file), folder.join(file)).unwrap();
+        fs::copy(here.join(file), folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 
     let program = env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME")));

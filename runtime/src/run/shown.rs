@@ -22,7 +22,8 @@ const BARRIER: Duration = Duration::from_millis(5);
 const NEVER_FIRES: u64 = 1000;
 
 impl Live {
-    pub(super) fn fill(&self, snapshot: &mut Snapshot, last: &Mutex<Balances>) {
+    /// `slots` are the nodes into which handlers can be put.
+    pub(super) fn fill(&self, snapshot: &mut Snapshot, last: &Mutex<Balances>, slots: &[u32]) {
         if let Some(_barrier) = self.shared.gate.try_write_for(BARRIER) {
             *last.lock() = self.count();
         }
@@ -41,7 +42,7 @@ impl Live {
         snapshot.hints.extend(stalled(snapshot.stalls));
         snapshot.hints.extend(self.nodes.iter().filter_map(|(slot, _)| started_again(slot)));
         for ((slot, _), node) in self.nodes.iter().zip(&snapshot.nodes) {
-            if let Some(hint) = never_fires(&slot.core, node) {
+            if let Some(hint) = never_fires(&slot.core, node, slots) {
                 snapshot.hints.push(hint);
             }
         }
@@ -147,13 +148,26 @@ fn started_again(slot: &NodeSlot) -> Option<ProblemView> {
     })
 }
 
-fn never_fires(core: &NodeCore, node: &NodeSnapshot) -> Option<ProblemView> {
+fn never_fires(core: &NodeCore, node: &NodeSnapshot, slots: &[u32]) -> Option<ProblemView> {
     let verdicts = node.verdicts?;
     let quiet = verdicts.passed + verdicts.abstained == verdicts.judged;
     // A handler that panicked on some records has done something, and its faults say what.
     let quiet = quiet && node.ended.is_empty();
     let enough = verdicts.judged >= NEVER_FIRES || (node.done && verdicts.judged > 0);
-    (quiet && enough).then(|| ProblemView {
+    if !(quiet && enough) {
+        return None;
+    }
+    if slots.contains(&core.id) {
+        return Some(ProblemView {
+            node: Some(core.id),
+            location: String::new(),
+            what: format!("the slot `{}` has changed none of {} records", core.name, verdicts.judged),
+            advice: "it is empty, or what is there judges in shadow or lets everything pass; fill it, and have it obeyed, on the page, \
+                     over HTTP (`/api/slots`) or with `flow.slots()`"
+                .to_owned(),
+        });
+    }
+    Some(ProblemView {
         node: Some(core.id),
         location: String::new(),
         what: format!(
