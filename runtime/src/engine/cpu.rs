@@ -83,14 +83,7 @@ impl Graph {
         };
         let made = attempt(|| -> TractResult<Self> {
             let (inferred, _) = parse(model)?;
-            let fixed = |spec: &TensorSpec| {
-                let lens = spec.item_shape().iter().map(|dim| match dim {
-                    Dim::Fixed(len) => Some(*len),
-                    Dim::Dynamic(_) => None,
-                });
-                lens.collect::<Option<Vec<usize>>>()
-            };
-            match model.inputs().iter().map(fixed).collect::<Option<Vec<_>>>() {
+            match fixed_shapes(model) {
                 None => Ok(Self {
                     model: model.clone(),
                     inferred: Some(inferred),
@@ -154,7 +147,7 @@ impl Graph {
     }
 }
 
-fn fits(shapes: &[Vec<usize>], item: &Item) -> bool {
+pub(super) fn fits(shapes: &[Vec<usize>], item: &Item) -> bool {
     shapes.iter().zip(&item.tensors).all(|(shape, tensor)| shape == tensor.shape())
 }
 
@@ -172,16 +165,16 @@ pub(super) fn parse(model: &OnnxModel) -> TractResult<(InferenceModel, HashMap<S
     Ok((parsed.model, parsed.outlets_by_name))
 }
 
-/// Whether a graph can be prepared in bounded memory, for an engine that does not say, and the most bytes that an item holds at once; open
-/// dimensions are taken to be 1.
-#[cfg(feature = "onnxruntime")]
-pub(super) fn check_bounds(model: &OnnxModel) -> Result<u64, String> {
-    attempt(|| {
-        let len = |dim: &Dim| if let Dim::Fixed(len) = dim { *len } else { 1 };
-        let shape = |spec: &TensorSpec| spec.item_shape().iter().map(len).collect();
-        let shapes: Vec<Vec<usize>> = model.inputs().iter().map(shape).collect();
-        bounds::check(&at(parse(model)?.0, model, &shapes)?)
-    })
+/// The shapes of an item, where the model leaves none open.
+pub(super) fn fixed_shapes(model: &OnnxModel) -> Option<Vec<Vec<usize>>> {
+    let fixed = |spec: &TensorSpec| {
+        let lens = spec.item_shape().iter().map(|dim| match dim {
+            Dim::Fixed(len) => Some(*len),
+            Dim::Dynamic(_) => None,
+        });
+        lens.collect::<Option<Vec<usize>>>()
+    };
+    model.inputs().iter().map(fixed).collect()
 }
 
 fn concrete(
@@ -195,7 +188,7 @@ fn concrete(
 }
 
 /// A graph for one item of these shapes.
-fn at(
+pub(super) fn at(
     mut inferred: InferenceModel,
     model: &OnnxModel,
     item_shapes: &[Vec<usize>],

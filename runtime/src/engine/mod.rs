@@ -8,6 +8,7 @@
 //! * `bounds`: what a graph would take, before any of it is computed.
 //! * [`cpu`]: ONNX models through tract, and user functions.
 //! * [`found`]: what there is on this machine, and what is not and why.
+//! * `limits`, for `onnxruntime`: what items would take, for an engine that does not say.
 //! * [`measure`]: how long a stage takes.
 //! * [`throttled`]: another engine's output at a profiled pace.
 //! * `onnxruntime`, where its feature is on: ONNX models through ONNX Runtime.
@@ -21,6 +22,8 @@ mod agreed;
 mod bounds;
 pub mod cpu;
 pub mod found;
+#[cfg(feature = "onnxruntime")]
+mod limits;
 pub mod measure;
 #[cfg(feature = "onnxruntime")]
 pub mod onnxruntime;

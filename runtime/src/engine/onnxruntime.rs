@@ -20,8 +20,8 @@ use ort::{
 };
 
 use super::{
-    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, check_item, cpu, functions,
-    guarded, stop::Stop,
+    Engine, Item, ItemError, ItemErrorKind, PrepareError, Session, StageModel, check_item, functions,
+    guarded, limits::Limits, stop::Stop,
 };
 use crate::{
     onnx::OnnxModel,
@@ -141,8 +141,8 @@ impl Session for Graphs {
 
     fn call_bytes(&self, items: usize) -> u64 {
         let of = |graph: &Graph| match graph.takes_batches {
-            true => graph.call_bytes.saturating_mul(items as u64),
-            false => graph.call_bytes,
+            true => graph.limits.call_bytes.saturating_mul(items as u64),
+            false => graph.limits.call_bytes,
         };
         self.0.iter().map(of).max().unwrap_or(0)
     }
@@ -155,15 +155,12 @@ struct Graph {
     options: Arc<RunOptions<NoSelectedOutputs>>,
     /// Whether a launch may hold several items.
     takes_batches: bool,
-    /// Most bytes that an item holds at once; 0 where its shape is open.
-    call_bytes: u64,
+    limits: Limits,
 }
 
 impl Graph {
     fn load(environment: &Environment, model: &Arc<OnnxModel>) -> Result<Self, String> {
-        let bytes = cpu::check_bounds(model)?;
-        let is_fixed = |spec: &TensorSpec| spec.item_shape().iter().all(|dim| matches!(dim, Dim::Fixed(_)));
-        let call_bytes = if model.inputs().iter().all(is_fixed) { bytes } else { 0 };
+        let limits = Limits::of(model)?;
         let say = |error: &dyn std::fmt::Display| error.to_string().replace('\n', " ");
         let session = guarded(|| {
             let builder = Loaded::builder(environment).map_err(|error| say(&error))?;
@@ -183,13 +180,13 @@ impl Graph {
         let takes_batches = model.inputs().iter().chain(model.outputs()).all(is_open);
         let options =
             guarded(RunOptions::new).map_err(|panic| panic.message)?.map_err(|error| say(&error))?;
-        Ok(Self { model: model.clone(), session, options: Arc::new(options), takes_batches, call_bytes })
+        Ok(Self { model: model.clone(), session, options: Arc::new(options), takes_batches, limits })
     }
 
     /// Puts what it gives in the place of what it takes.
     fn run(&mut self, results: &mut [Result<Item, ItemError>], stop: &Stop) {
         for result in results.iter_mut() {
-            if let Some(error) = result.as_ref().ok().and_then(|item| check_item(&self.model, item).err()) {
+            if let Some(error) = result.as_ref().ok().and_then(|item| self.check(item).err()) {
                 *result = Err(error);
             }
         }
@@ -210,14 +207,19 @@ impl Graph {
         for result in results {
             if let Ok(item) = result {
                 let given = self.launch(&[item], stop).map(|mut given| given.swap_remove(0));
-                *result = given.map_err(|why| {
-                    ItemError::new(
-                        ItemErrorKind::Engine,
-                        format!("`{}` could not run this item: {why}", self.model.file()),
-                    )
-                });
+                *result = given.map_err(|why| self.failed(&why));
             }
         }
+    }
+
+    fn check(&mut self, item: &Item) -> Result<(), ItemError> {
+        check_item(&self.model, item)?;
+        self.limits.check(&self.model, item).map_err(|why| self.failed(&why))
+    }
+
+    fn failed(&self, why: &str) -> ItemError {
+        let message = format!("`{}` could not run this item: {why}", self.model.file());
+        ItemError::new(ItemErrorKind::Engine, message)
     }
 
     /// Runs items of one shape together, at least one.
