@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Opens the page in Chromium while account-numbers runs behind it, and where people are asked, expenses.
+# Opens the page in Chromium while account-numbers runs behind it, and where people are asked or a token is, expenses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,8 @@ fail() {
 }
 # Starts an example, and puts the address of its page into `url`.
 start() {
-  local log=$logs/$1 pid
+  local log pid
+  log=$(mktemp -p "$logs" "$1.XXX")
   "${CARGO_TARGET_DIR:-target}/debug/$1" --listen 127.0.0.1:0 >"$log" 2>&1 &
   pid=$!
   running+=($pid)
@@ -38,7 +39,9 @@ start() {
 }
 start expenses
 people=$url
+EDDYLINE_TOKEN=a-river-7 start expenses
+guarded=$url
 start account-numbers
 
 cd web-ui/page
-EDDYLINE_URL=$url EDDYLINE_PEOPLE_URL=$people EDDYLINE_CHROMIUM=$chromium npm run test:browser
+EDDYLINE_URL=$url EDDYLINE_PEOPLE_URL=$people EDDYLINE_TOKEN_URL=$guarded EDDYLINE_CHROMIUM=$chromium npm run test:browser

@@ -1,8 +1,9 @@
 //! What all suites share: one process per measurement, rounds, medians, and a file that others read.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
+    error::Error,
+    fs,
+    io::{self, Write},
     path::PathBuf,
     process::Command,
 };
@@ -61,21 +62,63 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 ///
 /// # Errors
 /// Where the file cannot be written.
-pub fn report(suite: &str, figures: &[Figure]) -> std::io::Result<()> {
-    let folder =
-        PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("bench");
-    fs::create_dir_all(&folder)?;
-    let path = folder.join(format!("{suite}.jsonl"));
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&path)?;
+pub fn report(suite: &str, figures: &[Figure]) -> io::Result<()> {
     println!("{:24} {:10} {:>12}  unit", "case", "engine", "median");
+    let mut lines = Lines::default();
     for f in figures {
         println!("{:24} {:10} {:>12.2}  {}", f.case, f.engine, f.value, f.unit);
-        let line = serde_json::json!({
-            "bench": suite, "case": f.case, "engine": f.engine, "value": f.value, "unit": f.unit, "seeds": f.rounds,
-        });
-        writeln!(file, "{line}")?;
+        lines.add(suite, f.case, f.engine, f.value, f.unit, f.rounds);
     }
-    println!("written to {}", path.display());
+    println!("written to {}", lines.write(suite)?.display());
+    Ok(())
+}
+
+/// What others read of a suite: an object per figure.
+#[derive(Default)]
+pub struct Lines(Vec<serde_json::Value>);
+
+impl Lines {
+    /// Adds a figure, of so many rounds or seeds.
+    pub fn add(&mut self, bench: &str, case: &str, engine: &str, value: f64, unit: &str, seeds: usize) {
+        self.0.push(serde_json::json!({
+            "bench": bench, "case": case, "engine": engine, "value": value, "unit": unit, "seeds": seeds,
+        }));
+    }
+
+    /// Writes `target/bench/NAME.jsonl` and says where that is.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write(&self, suite: &str) -> io::Result<PathBuf> {
+        let target = PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
+        let folder = target.join("bench");
+        fs::create_dir_all(&folder)?;
+        let path = folder.join(format!("{suite}.jsonl"));
+        let mut file = fs::File::create(&path)?;
+        for line in &self.0 {
+            writeln!(file, "{line}")?;
+        }
+        Ok(path)
+    }
+}
+
+/// A part of a suite of several, by its name.
+pub type Part<S> = (&'static str, fn(&mut S) -> Result<(), Box<dyn Error>>);
+
+/// Runs the part that `only` names; all of them where it names none, or `all`.
+///
+/// # Errors
+/// Where there is no such part, or one of them fails.
+pub fn run_parts<S>(suite: &mut S, parts: &[Part<S>], only: Option<&str>) -> Result<(), Box<dyn Error>> {
+    let only = only.filter(|only| *only != "all");
+    if let Some(unknown) = only.filter(|only| parts.iter().all(|(name, _)| name != only)) {
+        let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
+        return Err(format!("there is no part `{unknown}`; one of {} or all", names.join(", ")).into());
+    }
+    for (name, part) in parts.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
+        println!("\n== {name}");
+        part(suite)?;
+    }
     Ok(())
 }
 

@@ -1,18 +1,13 @@
 //! The commands that look into a model and measure it, as a person runs them, and a plan from what was measured.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use std::{fs, process::Command};
+use std::fs;
 
 use temp_dir::TempDir;
 
-const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/account-numbers/heavy.onnx");
+use command::eddyline;
 
-fn eddyline(folder: &TempDir, args: &str) -> (bool, String) {
-    let args = args.split_whitespace().map(|arg| arg.replace("MODEL", MODEL));
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_eddyline")).args(args).current_dir(folder.path()).output().unwrap();
-    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
-}
+mod command;
 
 #[test]
 fn a_model_is_shown_with_its_layers_cuts_and_blocks() {

@@ -1,20 +1,13 @@
 //! The command as a person runs it: a plan, its file and picture, the next plan after a loss, and the difference of the two.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use std::{fs, process::Command};
+use std::fs;
 
 use temp_dir::TempDir;
 
-const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../planner/tests/golden");
+use command::eddyline;
 
-/// Runs the command in a folder; gives whether it went well, and all that it said.
-fn eddyline(folder: &TempDir, args: &str) -> (bool, String) {
-    let args = args.split_whitespace().map(|arg| arg.replace("PROFILES", PROFILES));
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_eddyline")).args(args).current_dir(folder.path()).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
-}
+mod command;
 
 fn cluster(folder: &TempDir, l4: u32) {
     let text = format!(

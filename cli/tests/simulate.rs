@@ -1,11 +1,13 @@
 //! `eddyline simulate` and `eddyline tune` as a person runs them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use std::{fs, process::Command};
+use std::fs;
 
 use temp_dir::TempDir;
 
-const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../planner/tests/golden");
+use command::eddyline;
+
+mod command;
 
 const CLUSTER: &str = r#"
 [kind.L4]
@@ -21,15 +23,6 @@ link_gbps = 6
 
 const ASK: &str = "--cluster cluster.toml --profiles PROFILES --models wide_resnet101_2,rtmdet_x_8xb32-300e_coco \
                    --stages 2 --seconds 5";
-
-/// Runs the command in a folder; gives whether it went well, and all that it said.
-fn eddyline(folder: &TempDir, args: &str) -> (bool, String) {
-    let args = args.split_whitespace().map(|arg| arg.replace("PROFILES", PROFILES));
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_eddyline")).args(args).current_dir(folder.path()).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
-}
 
 fn planned() -> TempDir {
     let folder = TempDir::new().unwrap();

@@ -11,9 +11,9 @@ use std::{
 
 use eddyline_runtime::{
     Data,
-    batch::Batch,
+    batch::{Batch, Tags},
     clock::{Clock, Moment},
-    engine::{Item, ItemError, ItemErrorKind},
+    engine::{Item, ItemError, ItemErrorKind, UserCall},
     fault::FaultKind,
     graph::Start,
     guard,
@@ -33,7 +33,7 @@ const PATIENCE: u32 = 10;
 
 /// A call that is with the dispatcher.
 struct Pending<I, O> {
-    rows: Rows<I, O>,
+    values: Values<I, O>,
     /// Who the rows are.
     tags: Batch<()>,
     /// Per row: how many items it became. Empty for functions.
@@ -43,39 +43,47 @@ struct Pending<I, O> {
 }
 
 /// The values of a call.
-enum Rows<I, O> {
+enum Values<I, O> {
     Items(Vec<I>),
     Function(Arc<FunctionCall<I, O>>),
 }
 
 /// What the operator and the device share of a function's call.
 struct FunctionCall<I, O> {
+    /// Rows that the function gets at once, at most; where there are more it runs several times.
+    most: usize,
     /// More can come until a device begins with it.
     waiting: Mutex<Vec<I>>,
-    /// When the function was called, and with what; a launch may hold several calls, which run one after the other.
-    begun: OnceLock<(Moment, Vec<I>)>,
-    values: Mutex<Vec<O>>,
+    /// When the function was called, where there is a limit, and with what; a launch may hold several calls, which run one after the
+    /// other.
+    begun: OnceLock<(Option<Moment>, Vec<I>)>,
+    /// What each run gave.
+    values: Mutex<Vec<Vec<O>>>,
     /// Not to be given more: the function has panicked on this row and others.
     alone: bool,
 }
 
 impl<I, O> FunctionCall<I, O> {
-    fn run(&self, f: &mut (dyn FnMut(&[I]) -> Vec<O> + Send), now: Moment) {
+    fn run(&self, nth: usize, f: &mut (dyn FnMut(&[I]) -> Vec<O> + Send), now: Option<Moment>) {
         let (_, rows) = {
             // Whoever looks at the rows finds them here or there.
             let mut waiting = self.waiting.lock();
             self.begun.get_or_init(|| (now, std::mem::take(&mut *waiting)))
         };
-        *self.values.lock() = f(rows);
+        let from = nth * self.most;
+        let made = f(&rows[from..rows.len().min(from + self.most)]);
+        if let Some(values) = self.values.lock().get_mut(nth) {
+            *values = made;
+        }
     }
 }
 
 impl<I, O> Pending<I, O> {
     /// When it was begun with, if it was. Nothing any more once a call of items has been answered.
     fn begun(&self) -> Option<Moment> {
-        match &self.rows {
-            Rows::Items(_) => self.sent.as_ref().and_then(Sent::begun),
-            Rows::Function(call) => call.begun.get().map(|(at, _)| *at),
+        match &self.values {
+            Values::Items(_) => self.sent.as_ref().and_then(Sent::begun),
+            Values::Function(call) => call.begun.get().and_then(|(at, _)| *at),
         }
     }
 
@@ -89,9 +97,9 @@ impl<I, O> Pending<I, O> {
         let mut each = |rows: &[I]| {
             rows.iter().enumerate().for_each(|(row, value)| look(value, &self.tags.tag(row)));
         };
-        match &self.rows {
-            Rows::Items(rows) => each(rows),
-            Rows::Function(call) => {
+        match &self.values {
+            Values::Items(rows) => each(rows),
+            Values::Function(call) => {
                 let waiting = call.waiting.lock();
                 each(call.begun.get().map_or(&waiting, |(_, rows)| rows));
             }
@@ -108,7 +116,8 @@ struct Returned {
 struct Answer {
     number: u64,
     result: CallResult,
-    at: Moment,
+    /// When it came, where there is a limit.
+    at: Option<Moment>,
 }
 
 pub(crate) struct ModelOp<I, O> {
@@ -142,23 +151,36 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         }
     }
 
-    fn submit(&mut self, mut pending: Pending<I, O>, work: Work) {
+    /// Hands calls over, together.
+    fn submit(&mut self, calls: Vec<(Pending<I, O>, Work)>) {
         let Some(client) = &self.client else { return };
-        let number = self.next;
-        self.next += 1;
-        self.rows += pending.tags.len();
-        self.items += pending.count();
-        let (answers, clock) = (Arc::clone(&self.returned.answers), self.clock.clone());
-        pending.since = clock.now();
-        let sent = client.submit(Call {
-            work,
-            retries: retries(&pending.tags),
-            deadline: None,
-            done: Box::new(move |result| answers.lock().push(Answer { number, result, at: clock.now() })),
-            wake: Some(Arc::clone(&self.returned.waker)),
-        });
-        pending.sent = Some(sent);
-        self.calls.insert(number, pending);
+        let first = self.next;
+        let mut handed_over = Vec::with_capacity(calls.len());
+        for (mut pending, work) in calls {
+            let number = self.next;
+            self.next += 1;
+            self.rows += pending.tags.len();
+            self.items += pending.count();
+            let clock = self.limit.map(|_| self.clock.clone());
+            pending.since = clock.as_ref().map_or(Moment::ZERO, Clock::now);
+            let answers = Arc::clone(&self.returned.answers);
+            let done = move |result| {
+                let at = clock.as_ref().map(Clock::now);
+                answers.lock().push(Answer { number, result, at });
+            };
+            handed_over.push(Call {
+                work,
+                retries: retries(&pending.tags),
+                deadline: None,
+                done: Box::new(done),
+                wake: Some(Arc::clone(&self.returned.waker)),
+            });
+            self.calls.insert(number, pending);
+        }
+        let sent = client.submit_all(handed_over);
+        for ((_, pending), sent) in self.calls.range_mut(first..).zip(sent) {
+            pending.sent = Some(sent);
+        }
     }
 
     /// Takes a call out: its records are about to end here or to go on.
@@ -173,7 +195,8 @@ impl<I: Data, O: Data> ModelOp<I, O> {
     fn took_too_long(&self, answer: &Answer, pending: &Pending<I, O>) -> bool {
         let waited = Duration::from_micros(answer.result.waited_us);
         let begun = pending.begun().unwrap_or(pending.since + waited);
-        self.limit.is_some_and(|limit| answer.at.saturating_sub(begun) > limit)
+        let took = answer.at.map(|at| at.saturating_sub(begun));
+        took.zip(self.limit).is_some_and(|(took, limit)| took > limit)
     }
 
     /// When a call is given up unless its answer is there by then.
@@ -196,10 +219,10 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         let late: Vec<u64> =
             self.calls.iter().filter(|(_, p)| is_late(p)).map(|(number, _)| *number).collect();
         for number in &late {
-            let Some(mut pending) = self.take(*number) else { continue };
+            let Some(pending) = self.take(*number) else { continue };
             let begun = pending.begun().is_some();
-            if let Some(sent) = pending.sent.take() {
-                sent.give_up();
+            if let (Some(client), Some(sent)) = (&self.client, &pending.sent) {
+                client.give_up(sent);
             }
             self.late = (self.late.0 + 1, now);
             Self::time_out(&pending, limit, begun, out, cx);
@@ -257,37 +280,46 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         if !rows.is_empty() {
             ready.push((rows, tags, counts, items));
         }
-        for (rows, tags, counts, items) in ready {
+        let calls = ready.into_iter().map(|(rows, tags, counts, items)| {
             cx.count_model(|model| model.items += items.len() as u64);
-            let rows = Rows::Items(rows);
-            let pending = Pending { rows, tags, items: counts, since: Moment::ZERO, sent: None };
-            self.submit(pending, Work::Items(items));
-        }
+            let values = Values::Items(rows);
+            let pending = Pending { values, tags, items: counts, since: Moment::ZERO, sent: None };
+            (pending, Work::Items(items))
+        });
+        let calls = calls.collect();
+        self.submit(calls);
     }
 
     fn call_function(&mut self, mut batch: Batch<I>, most: usize, cx: &mut Cx<'_>) {
         cx.count_model(|model| model.items += batch.len() as u64);
+        // Calls that are answered together would be given up together.
+        let together = self.client.as_ref().filter(|_| self.limit.is_none()).map_or(1, ModelClient::together);
         let room = self.room_of_last(most).min(batch.len());
         // From the end, so that no row is moved twice.
-        let mut parts = Vec::with_capacity(batch.len() / most + 1);
+        let mut parts = Vec::new();
+        let last = (batch.len() - room) % most;
+        if last > 0 {
+            parts.push(batch.split_off(batch.len() - last));
+        }
         while batch.len() > room {
-            parts.push(batch.split_off(room + (batch.len() - room - 1) / most * most));
+            let several = most * together.max(1);
+            parts.push(batch.split_off(room + (batch.len() - room - 1) / several * several));
         }
         if !batch.is_empty()
             && let Some(rest) = self.top_up(batch)
         {
             parts.push(rest);
         }
-        while let Some(part) = parts.pop() {
-            self.run_function(part, false);
-        }
+        let calls =
+            parts.into_iter().rev().filter_map(|part| self.function_call(part, most, false)).collect();
+        self.submit(calls);
     }
 
     /// How many more rows the latest call could take: a function is called with as many as its batch holds, however they come.
     /// Not where a call may be late: all that is in it would end with it.
     fn room_of_last(&self, most: usize) -> usize {
         match self.calls.last_key_value().filter(|_| self.limit.is_none()) {
-            Some((_, Pending { rows: Rows::Function(call), tags, .. })) if !call.alone => {
+            Some((_, Pending { values: Values::Function(call), tags, .. })) if !call.alone => {
                 most.saturating_sub(tags.len())
             }
             _ => 0,
@@ -296,14 +328,17 @@ impl<I: Data, O: Data> ModelOp<I, O> {
 
     /// Gives these rows to the latest call, or gives them back where a device has begun with that.
     fn top_up(&mut self, batch: Batch<I>) -> Option<Batch<I>> {
-        let Some(mut last) = self.calls.last_entry() else { return Some(batch) };
-        let Pending { rows: Rows::Function(call), tags, sent: Some(sent), .. } = last.get_mut() else {
+        let (Some(client), Some(mut last)) = (&self.client, self.calls.last_entry()) else {
+            return Some(batch);
+        };
+        let Pending { values: Values::Function(call), tags, sent: Some(sent), .. } = last.get_mut() else {
             return Some(batch);
         };
         let (count, retries) = (batch.len(), retries(&batch));
         let (values, new_tags) = batch.into_parts();
         let mut values = Some(values);
-        if !sent.top_up(count, retries, || call.waiting.lock().extend(values.take().unwrap_or_default())) {
+        let add = || call.waiting.lock().extend(values.take().unwrap_or_default());
+        if !client.top_up(sent, count, retries, add) {
             return Some(Batch::from_parts(values.unwrap_or_default(), new_tags));
         }
         self.rows += count;
@@ -312,21 +347,27 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         None
     }
 
-    fn run_function(&mut self, batch: Batch<I>, alone: bool) {
-        let Runner::Function(f) = &self.code else { return };
+    /// A call of the function with these rows, so many at once.
+    fn function_call(&self, batch: Batch<I>, most: usize, alone: bool) -> Option<(Pending<I, O>, Work)> {
+        let Runner::Function(f) = &self.code else { return None };
         let (rows, tags) = batch.into_parts();
-        let items = rows.len();
+        let count = rows.len();
         let call = Arc::new(FunctionCall {
+            most,
             waiting: Mutex::new(rows),
             begun: OnceLock::new(),
-            values: Mutex::default(),
+            values: Mutex::new(std::iter::repeat_with(Vec::new).take(count.div_ceil(most)).collect()),
             alone,
         });
-        let (f, clock, own) = (Arc::clone(f), self.clock.clone(), Arc::clone(&call));
-        let run = Box::new(move || own.run(&mut *f.lock(), clock.now()));
-        let (rows, tags) = (Rows::Function(call), Batch::from_parts(vec![(); items], tags));
-        let pending = Pending { rows, tags, items: Vec::new(), since: Moment::ZERO, sent: None };
-        self.submit(pending, Work::Function { items, run });
+        let run = |nth: usize| {
+            let (f, own) = (Arc::clone(f), Arc::clone(&call));
+            let clock = self.limit.map(|_| self.clock.clone());
+            let run = Box::new(move || own.run(nth, &mut *f.lock(), clock.as_ref().map(Clock::now)));
+            UserCall { items: most.min(count - nth * most), run }
+        };
+        let work = Work::Functions((0..count.div_ceil(most)).map(run).collect());
+        let (values, tags) = (Values::Function(call), Batch::from_parts(vec![(); count], tags));
+        Some((Pending { values, tags, items: Vec::new(), since: Moment::ZERO, sent: None }, work))
     }
 
     fn finish_onnx(
@@ -376,7 +417,7 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         &mut self,
         call: &FunctionCall<I, O>,
         tags: Batch<()>,
-        result: Result<(), ItemError>,
+        results: Vec<Result<(), ItemError>>,
         made: &mut Batch<O>,
         out: &mut Catching<I, O>,
         cx: &mut Cx<'_>,
@@ -384,9 +425,30 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         let values = std::mem::take(&mut *call.values.lock());
         let waiting = std::mem::take(&mut *call.waiting.lock());
         let rows = call.begun.get().map_or(&waiting, |(_, rows)| rows);
+        let mut tags = tags.into_parts().1;
+        let fits = |(rows, values): (&[I], &Vec<O>)| rows.len() == values.len();
+        if results.iter().all(Result::is_ok) && rows.chunks(call.most).zip(&values).all(fits) {
+            return made.append_parts(values, tags);
+        }
+        for ((rows, values), result) in rows.chunks(call.most).zip(values).zip(results) {
+            let others = tags.split_off(rows.len());
+            let own = std::mem::replace(&mut tags, others);
+            self.finish_run(rows, own, (values, result), made, out, cx);
+        }
+    }
+
+    fn finish_run(
+        &mut self,
+        rows: &[I],
+        tags: Tags,
+        (values, result): (Vec<O>, Result<(), ItemError>),
+        made: &mut Batch<O>,
+        out: &mut Catching<I, O>,
+        cx: &mut Cx<'_>,
+    ) {
         let why = match result {
             Ok(()) if values.len() == rows.len() => {
-                made.append(Batch::from_parts(values, tags.into_parts().1));
+                made.append(Batch::from_parts(values, tags));
                 return;
             }
             Ok(()) => ItemError::new(
@@ -400,17 +462,18 @@ impl<I: Data, O: Data> ModelOp<I, O> {
             Err(error) => error,
         };
         let several = rows.len() > 1;
-        let rows = rows.iter().zip(tags.into_rows());
+        let rows = rows.iter().zip(tags);
         if why.kind == ItemErrorKind::Panic && several {
             // Only the values on which it panics shall fail: try each alone.
-            for (value, ((), tag)) in rows {
+            let alone = rows.filter_map(|(value, tag)| {
                 let mut one = Batch::default();
                 one.push(value.clone(), tag);
-                self.run_function(one, true);
-            }
-            return;
+                self.function_call(one, 1, true)
+            });
+            let alone = alone.collect();
+            return self.submit(alone);
         }
-        for (value, ((), tag)) in rows {
+        for (value, tag) in rows {
             cx.count_model(|model| model.failed += 1);
             out.fail(&tag, fault_kind(&why), &why.message, value, cx);
         }
@@ -473,16 +536,16 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
                 continue;
             }
             cx.note_call(pending.tags.ids(), pending.count(), &answer.result);
-            let Pending { rows, tags, items, .. } = pending;
-            match (answer.result.outcome, rows) {
-                (Outcome::Items(results), Rows::Items(rows)) => {
+            let Pending { values, tags, items, .. } = pending;
+            match (answer.result.outcome, values) {
+                (Outcome::Items(results), Values::Items(rows)) => {
                     self.finish_onnx(&rows, (tags, items), results, &mut made, out, cx);
                 }
-                (Outcome::Function(result), Rows::Function(call)) => {
-                    self.finish_function(&call, tags, result, &mut made, out, cx);
+                (Outcome::Functions(results), Values::Function(call)) => {
+                    self.finish_function(&call, tags, results, &mut made, out, cx);
                 }
                 // Items are answered with items, a function with a function.
-                (Outcome::Items(_), Rows::Function(_)) | (Outcome::Function(_), Rows::Items(_)) => {}
+                (Outcome::Items(_), Values::Function(_)) | (Outcome::Functions(_), Values::Items(_)) => {}
             }
         }
         busy |= self.give_up_late(out, cx);

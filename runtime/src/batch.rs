@@ -94,14 +94,21 @@ impl<T> Batch<T> {
     }
 
     /// Adds the rows of `other`.
-    pub fn append(&mut self, mut other: Batch<T>) {
-        if !(self.trails.is_empty() && other.trails.is_empty()) {
-            self.trails.resize(self.values.len(), None);
-            other.trails.resize(other.values.len(), None);
-            self.trails.append(&mut other.trails);
+    pub fn append(&mut self, other: Batch<T>) {
+        let (values, tags) = other.into_parts();
+        self.append_parts([values], tags);
+    }
+
+    /// Adds rows whose values lie in several lists.
+    pub fn append_parts(&mut self, values: impl IntoIterator<Item = Vec<T>>, mut tags: Tags) {
+        if !(self.trails.is_empty() && tags.trails.is_empty()) {
+            self.trails.resize(self.ids.len(), None);
+            tags.trails.resize(tags.ids.len(), None);
+            self.trails.append(&mut tags.trails);
         }
-        self.values.append(&mut other.values);
-        self.ids.append(other.ids);
+        values.into_iter().for_each(|mut values| self.values.append(&mut values));
+        self.ids.append(tags.ids);
+        debug_assert_eq!(self.values.len(), self.ids.len());
     }
 
     /// Keeps the first `rows` and gives back the others.
@@ -198,6 +205,14 @@ impl Tags {
     /// Which record each row is.
     pub fn ids(&self) -> &Ids {
         &self.ids
+    }
+
+    /// Keeps the first `rows` and gives back the others.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        Self {
+            ids: self.ids.split_off(rows),
+            trails: if self.trails.is_empty() { Vec::new() } else { self.trails.split_off(rows) },
+        }
     }
 
     /// The identity of row `i`.

@@ -59,7 +59,7 @@ pub struct Edge<T> {
     producer: Arc<Waker>,
     consumer: Arc<Waker>,
     queue: Mutex<Queue<T>>,
-    /// Rows on it, and whether no more will come: as in the queue, for whoever only looks.
+    /// Rows in the queue, changed under its lock, and whether no more will come: who only looks takes no lock.
     rows: sync::AtomicUsize,
     closed: sync::AtomicBool,
     records: AtomicU64,
@@ -68,7 +68,6 @@ pub struct Edge<T> {
 #[derive(Debug)]
 struct Queue<T> {
     batches: VecDeque<Batch<T>>,
-    rows: usize,
     /// Most rows that it ever held.
     most: usize,
     /// The producer found no room and waits to be woken.
@@ -85,7 +84,7 @@ impl<T: Data> Edge<T> {
             arrival: OnceLock::new(),
             producer,
             consumer,
-            queue: Mutex::new(Queue { batches: VecDeque::new(), rows: 0, most: 0, wanted: false }),
+            queue: Mutex::new(Queue { batches: VecDeque::new(), most: 0, wanted: false }),
             rows: sync::AtomicUsize::new(0),
             closed: sync::AtomicBool::new(false),
             records: AtomicU64::new(0),
@@ -128,7 +127,7 @@ impl<T: Data> Edge<T> {
         {
             let mut queue = self.queue.lock();
             if self.inside.get().is_none() {
-                let room = self.capacity.load(Ordering::Relaxed).saturating_sub(queue.rows);
+                let room = self.capacity.load(Ordering::Relaxed).saturating_sub(self.len());
                 if room < batch.len() {
                     queue.wanted = true;
                     if room == 0 {
@@ -138,9 +137,9 @@ impl<T: Data> Edge<T> {
                 }
             }
             Stats::add(&self.records, batch.len() as u64);
-            queue.rows += batch.len();
-            self.rows.store(queue.rows, Ordering::Release);
-            queue.most = queue.most.max(queue.rows);
+            let rows = self.len() + batch.len();
+            self.rows.store(rows, Ordering::Release);
+            queue.most = queue.most.max(rows);
             queue.batches.push_back(batch);
         }
         self.consumer.wake();
@@ -168,9 +167,9 @@ impl<T: Data> Edge<T> {
                 }
             }
         }
-        queue.rows -= front.len();
-        self.rows.store(queue.rows, Ordering::Release);
-        let wake = queue.wanted && queue.rows * 2 <= self.capacity.load(Ordering::Relaxed);
+        let rows = self.len() - front.len();
+        self.rows.store(rows, Ordering::Release);
+        let wake = queue.wanted && rows * 2 <= self.capacity.load(Ordering::Relaxed);
         if wake {
             queue.wanted = false;
         }
@@ -253,7 +252,7 @@ impl<T: Data> AnyEdge for Edge<T> {
     fn snapshot(&self) -> EdgeSnapshot {
         let (queued, most) = {
             let queue = self.queue.lock();
-            (queue.rows as u64, queue.most as u64)
+            (self.len() as u64, queue.most as u64)
         };
         EdgeSnapshot { records: self.records.load(Ordering::Relaxed), queued, most }
     }

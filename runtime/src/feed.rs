@@ -231,7 +231,10 @@ impl<T: Send + 'static> Feed<T> {
                 // As many as wait already: none of these is in a hurry.
                 chunk = waiting.max(without_pause / OF_WHAT_CAME).min(chunk * 2).clamp(1, most);
             } else {
-                (chunk, without_pause) = (1, 0);
+                // What surely is quick; one where there was a pause.
+                let quick = (QUICK / 2).as_nanos() / each.as_nanos().max(1);
+                chunk = (quick as usize).clamp(1, chunk);
+                without_pause = (chunk - 1) * OF_WHAT_CAME;
             }
         }
     }

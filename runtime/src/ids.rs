@@ -1,6 +1,6 @@
 //! Which records the rows of a batch are: a column that is not there as long as the rows are consecutive source records.
 
-use std::{cell::Cell, ops::Range};
+use std::{cell::Cell, mem, ops::Range};
 
 use crate::record::RecordId;
 
@@ -78,14 +78,11 @@ impl Ids {
         run.chain(column.iter().copied())
     }
 
-    /// As a column, to be changed.
-    fn column(&mut self) -> &mut Vec<RecordId> {
-        if let Self::Run { first, len } = self {
-            *self = Self::Column(first.run(*len).collect());
-        }
+    /// As a column.
+    fn into_column(self) -> Vec<RecordId> {
         match self {
+            Self::Run { first, len } => first.run(len).collect(),
             Self::Column(ids) => ids,
-            Self::Run { .. } => unreachable!("it was made a column"),
         }
     }
 
@@ -94,7 +91,11 @@ impl Ids {
     pub fn push(&mut self, id: RecordId) {
         match self {
             Self::Column(ids) => ids.push(id),
-            Self::Run { .. } => self.column().push(id),
+            Self::Run { .. } => {
+                let mut ids = mem::take(self).into_column();
+                ids.push(id);
+                *self = Self::Column(ids);
+            }
         }
     }
 
@@ -106,10 +107,12 @@ impl Ids {
             *len += more;
             return;
         }
+        let mut ids = mem::take(self).into_column();
         match other {
-            Self::Column(mut ids) => self.column().append(&mut ids),
-            Self::Run { first, len } => self.column().extend(first.run(len)),
+            Self::Column(mut more) => ids.append(&mut more),
+            Self::Run { first, len } => ids.extend(first.run(len)),
         }
+        *self = Self::Column(ids);
     }
 
     /// Keeps the first `rows` and gives back the others.
@@ -127,29 +130,35 @@ impl Ids {
     /// Keeps the rows whose flag is set.
     pub fn retain(&mut self, flags: &[bool]) {
         debug_assert_eq!(flags.len(), self.len());
-        // Each is written where the next one that stays belongs: no branch to be mispredicted.
-        let mut kept = 0;
         match self {
             Self::Run { first, len } => {
                 let mut ids = vec![*first; *len];
-                let cells = Cell::from_mut(ids.as_mut_slice()).as_slice_of_cells();
-                for (id, &stays) in first.run(*len).zip(flags) {
-                    cells[kept].set(id);
-                    kept += usize::from(stays);
-                }
+                let kept = keep(cells(&mut ids), first.run(*len), flags);
                 ids.truncate(kept);
                 *self = Self::Column(ids);
             }
             Self::Column(ids) => {
-                let cells = Cell::from_mut(ids.as_mut_slice()).as_slice_of_cells();
-                for (id, &stays) in cells.iter().zip(flags) {
-                    cells[kept].set(id.get());
-                    kept += usize::from(stays);
-                }
+                let cells = cells(ids);
+                let kept = keep(cells, cells.iter().map(Cell::get), flags);
                 ids.truncate(kept);
             }
         }
     }
+}
+
+fn cells(ids: &mut [RecordId]) -> &[Cell<RecordId>] {
+    Cell::from_mut(ids).as_slice_of_cells()
+}
+
+/// Puts those of `ids` that stay into `cells`, which may be where they are, and says how many stay. Each is written where the next one that
+/// stays belongs: no branch to be mispredicted.
+fn keep(cells: &[Cell<RecordId>], ids: impl Iterator<Item = RecordId>, flags: &[bool]) -> usize {
+    let mut kept = 0;
+    for (id, &stays) in ids.zip(flags) {
+        cells[kept].set(id);
+        kept += usize::from(stays);
+    }
+    kept
 }
 
 impl IntoIterator for Ids {

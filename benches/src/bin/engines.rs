@@ -182,7 +182,7 @@ fn call(tokio: &Runtime, client: &ModelClient, item: &Item) -> Result<(), Box<dy
     client.submit(call);
     match tokio.block_on(told)?.outcome {
         Outcome::Items(results) => results.into_iter().collect::<Result<Vec<_>, _>>().map(drop)?,
-        Outcome::Function(done) => done?,
+        Outcome::Functions(results) => results.into_iter().collect::<Result<_, _>>()?,
     }
     Ok(())
 }

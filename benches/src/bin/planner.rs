@@ -8,13 +8,11 @@
 use std::{
     collections::BTreeMap,
     error::Error,
-    fs,
-    io::Write as _,
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use eddyline_benches::median;
+use eddyline_benches::{Lines, Part, median, run_parts};
 use eddyline_planner::{
     Cluster, Demand, DeviceKind, EngineKind, Highs, Limits, Link, Objective, Packing, Problem, Rules, Slo,
     Tables, chain_pairs, greedy, no_partition, plan, replan, with_arrivals,
@@ -25,9 +23,7 @@ use published::Case;
 #[allow(clippy::unwrap_used)]
 mod published;
 
-/// What runs: a part of the suite.
-type Part = fn(&mut Suite) -> Result<(), Box<dyn Error>>;
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [Part<Suite>; 6] = [
     ("parity", parity),
     ("three", three_stages),
     ("kinds", four_kinds),
@@ -40,39 +36,26 @@ struct Suite {
     folder: PathBuf,
     cases: Vec<Case>,
     seconds: f64,
-    lines: Vec<serde_json::Value>,
+    lines: Lines,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let only = args.first().filter(|part| *part != "all");
     let seconds = args.get(1).map_or(Ok(60.0), |text| text.parse())?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/profiles");
     let mut cases = published::cases(&folder);
     if let Some(wanted) = args.get(2) {
         cases.retain(|case| case.name.contains(wanted));
     }
-    let mut suite = Suite { folder, cases, seconds, lines: Vec::new() };
-    for (name, part) in PARTS {
-        if only.is_none_or(|only| only == name) {
-            println!("\n== {name}");
-            part(&mut suite)?;
-        }
-    }
-    let target = PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
-    fs::create_dir_all(target.join("bench"))?;
-    let mut file = fs::File::create(target.join("bench/planner.jsonl"))?;
-    for line in &suite.lines {
-        writeln!(file, "{line}")?;
-    }
+    let mut suite = Suite { folder, cases, seconds, lines: Lines::default() };
+    run_parts(&mut suite, &PARTS, args.first().map(String::as_str))?;
+    suite.lines.write("planner")?;
     Ok(())
 }
 
 impl Suite {
     fn figure(&mut self, bench: &str, case: &str, value: f64, unit: &str) {
-        self.lines.push(serde_json::json!({
-            "bench": bench, "case": case, "engine": "eddyline", "value": value, "unit": unit, "seeds": 1,
-        }));
+        self.lines.add(bench, case, "eddyline", value, unit, 1);
     }
 }
 

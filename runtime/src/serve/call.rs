@@ -41,14 +41,16 @@ pub struct Call {
 pub enum Work {
     /// Items for an ONNX model. Cut and merged into launches as the plan's batch says.
     Items(Vec<Item>),
-    /// A function for a function model. Never cut: hand over at most [`ModelClient::batch`] items at a time.
-    Function {
-        /// Items it works on.
-        items: usize,
-        /// Runs on the device's thread and puts its results where the caller finds them in `done`. If it never runs, it
-        /// is dropped.
-        run: Box<dyn FnOnce() + Send>,
-    },
+    /// Functions for a function model, one or several. None is cut: hand over at most [`ModelClient::batch`] items in each. Each runs
+    /// on a device's thread and puts its results where the caller finds them in `done`; if it never runs, it is dropped.
+    Functions(Vec<UserCall>),
+}
+
+impl Work {
+    /// A function that works on so many items.
+    pub fn function(items: usize, run: impl FnOnce() + Send + 'static) -> Self {
+        Self::Functions(vec![UserCall { items, run: Box::new(run) }])
+    }
 }
 
 /// How a call went.
@@ -71,8 +73,8 @@ pub struct CallResult {
 pub enum Outcome {
     /// One per item, in the order of the call.
     Items(Vec<Result<Item, ItemError>>),
-    /// Whether the function ran to its end.
-    Function(Result<(), ItemError>),
+    /// Whether each function ran to its end.
+    Functions(Vec<Result<(), ItemError>>),
 }
 
 /// The way to one model. Clones are cheap.
@@ -82,8 +84,17 @@ pub struct ModelClient {
     pub(super) model: usize,
     pub(super) is_function: bool,
     pub(super) batch: usize,
-    pub(super) in_flight: Arc<AtomicUsize>,
+    pub(super) hints: Arc<Hints>,
     pub(super) late: Late,
+}
+
+/// How a model is best called, as its devices have turned out so far.
+#[derive(Debug)]
+pub(crate) struct Hints {
+    /// Items that a caller should keep with it.
+    pub in_flight: AtomicUsize,
+    /// Full batches of a function that should be one call.
+    pub together: AtomicUsize,
 }
 
 /// How many calls of a run have been given up and have not come back.
@@ -98,28 +109,60 @@ impl Late {
 }
 
 /// A call that is on its way, for whoever handed it over.
-pub struct Sent {
-    call: Weak<CallState>,
-    hub: Arc<Hub>,
-    model: usize,
-    late: Late,
-}
+pub struct Sent(Weak<CallState>);
 
 impl Sent {
     /// When the first device began with it, if one has. Nothing any more once it has been answered.
     pub fn begun(&self) -> Option<Moment> {
-        self.call.upgrade().and_then(|call| call.progress.lock().begun)
+        self.0.upgrade().and_then(|call| call.progress.lock().begun)
     }
 
     /// Whether its answer is there or about to be put down.
     pub fn is_answered(&self) -> bool {
-        self.call.strong_count() == 0
+        self.0.strong_count() == 0
+    }
+}
+
+impl ModelClient {
+    /// Hands over a call. Never blocks; the caller bounds what it has in flight, see [`in_flight_hint`](Self::in_flight_hint).
+    ///
+    /// `done` is called in every case: after a stop with errors of kind `Stopped`.
+    pub fn submit(&self, call: Call) -> Sent {
+        let mut parts = Vec::new();
+        let sent = self.parts(call, self.hub.now(), &mut parts);
+        self.hub.ask(|dispatcher, now| dispatcher.submit(now, self.model, parts));
+        sent
+    }
+
+    /// The same for several calls at once, which cost less so.
+    pub fn submit_all(&self, calls: impl IntoIterator<Item = Call>) -> Vec<Sent> {
+        let (mut parts, now) = (Vec::new(), self.hub.now());
+        let sent = calls.into_iter().map(|call| self.parts(call, now, &mut parts)).collect();
+        self.hub.ask(|dispatcher, now| dispatcher.submit(now, self.model, parts));
+        sent
+    }
+
+    /// Makes parts of a call, unless it is of a kind that the model does not take.
+    fn parts(&self, call: Call, now: Moment, into: &mut Vec<Part>) -> Sent {
+        let is_function = matches!(call.work, Work::Functions(_));
+        let from = into.len();
+        let state = split(call, now, into);
+        if is_function != self.is_function {
+            let message = if self.is_function {
+                "this model is a function and takes no tensors; send it a function"
+            } else {
+                "this model is an ONNX graph and takes no function; send it items"
+            };
+            let refuse = |part: Part| part.ticket.answer(Err(ItemError::new(ItemErrorKind::Input, message)));
+            into.drain(from..).filter_map(refuse).for_each(|waker| waker.wake());
+        }
+        Sent(state)
     }
 
     /// Nobody wants the answer any more, which is still given. What of it waits in the queue is taken out, and the run does not
     /// wait at its end for the device that is at work on it.
-    pub fn give_up(self) {
-        let Some(call) = self.call.upgrade() else { return };
+    pub fn give_up(&self, sent: &Sent) {
+        let Some(call) = sent.0.upgrade() else { return };
         if call.given_up.set(self.late.clone()).is_ok() {
             self.late.0.fetch_add(1, Ordering::AcqRel);
             self.hub.ask(|dispatcher, now| dispatcher.drop_given_up(now, self.model));
@@ -128,8 +171,8 @@ impl Sent {
 
     /// So many more items for a function that nobody has begun with, of which `retries` have been round a loop; `add` gives them
     /// to it. Says whether it took them: not where it has begun, others came behind it, or a launch has no room for so many.
-    pub fn top_up(&self, items: usize, retries: u32, add: impl FnOnce()) -> bool {
-        let is_it = |ticket: &Ticket| std::ptr::eq(Arc::as_ptr(&ticket.state), self.call.as_ptr());
+    pub fn top_up(&self, sent: &Sent, items: usize, retries: u32, add: impl FnOnce()) -> bool {
+        let is_it = |ticket: &Ticket| std::ptr::eq(Arc::as_ptr(&ticket.state), sent.0.as_ptr());
         let items = items.min(MOST_ITEMS) as u32;
         self.hub.ask(|dispatcher, now| {
             let took = dispatcher.top_up(now, self.model, is_it, items, retries);
@@ -140,44 +183,21 @@ impl Sent {
             took
         })
     }
-}
-
-impl ModelClient {
-    /// Hands over a call. Never blocks; the caller bounds what it has in flight, see [`in_flight_hint`](Self::in_flight_hint).
-    ///
-    /// `done` is called in every case: after a stop with errors of kind `Stopped`.
-    pub fn submit(&self, call: Call) -> Sent {
-        let is_function = matches!(call.work, Work::Function { .. });
-        let parts = split(call, self.hub.now());
-        let sent = Sent {
-            call: parts.first().map_or_else(Weak::new, |part| Arc::downgrade(&part.ticket.state)),
-            hub: Arc::clone(&self.hub),
-            model: self.model,
-            late: self.late.clone(),
-        };
-        if is_function != self.is_function {
-            let message = if self.is_function {
-                "this model is a function and takes no tensors; send it a function"
-            } else {
-                "this model is an ONNX graph and takes no function; send it items"
-            };
-            let refuse = |part: Part| part.ticket.answer(Err(ItemError::new(ItemErrorKind::Input, message)));
-            parts.into_iter().filter_map(refuse).for_each(|waker| waker.wake());
-            return sent;
-        }
-        self.hub.ask(|dispatcher, now| dispatcher.submit(now, self.model, parts));
-        sent
-    }
 
     /// Most items that one launch takes, by the plan.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
+    /// How many full batches of a quick function are best handed over as one call: they are answered together.
+    pub fn together(&self) -> usize {
+        self.hints.together.load(Ordering::Relaxed)
+    }
+
     /// How many items to keep in flight so that no device of the first stage waits: two batches for each, and as many more
     /// as it turns out to do in a millisecond.
     pub fn in_flight_hint(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.hints.in_flight.load(Ordering::Relaxed)
     }
 }
 
@@ -205,13 +225,13 @@ pub(crate) struct Ticket {
 }
 
 /// What is known of a call so far. Its end is the end of its last ticket.
-pub(super) struct CallState {
+pub(crate) struct CallState {
     progress: Mutex<Progress>,
     given_up: OnceLock<Late>,
 }
 
 struct Progress {
-    /// A function has one.
+    /// One per item or function; often there is one.
     results: SmallVec<[Option<Result<Item, ItemError>>; 1]>,
     is_function: bool,
     device: Arc<str>,
@@ -239,10 +259,10 @@ impl CallState {
         if let Some(late) = self.given_up.get() {
             late.0.fetch_sub(1, Ordering::AcqRel);
         }
-        let mut results =
+        let results =
             progress.results.drain(..).map(|result| result.unwrap_or_else(|| Err(ItemError::stopped())));
         let outcome = if progress.is_function {
-            Outcome::Function(results.next().unwrap_or_else(|| Err(ItemError::stopped())).map(drop))
+            Outcome::Functions(results.map(|result| result.map(drop)).collect())
         } else {
             Outcome::Items(results.collect())
         };
@@ -304,10 +324,10 @@ pub(crate) fn note_run(
 }
 
 /// Turns a call into parts; a call without items ends here.
-pub(crate) fn split(call: Call, now: Moment) -> Vec<Part> {
+pub(crate) fn split(call: Call, now: Moment, into: &mut Vec<Part>) -> Weak<CallState> {
     let (places, is_function) = match &call.work {
         Work::Items(items) => (items.len(), false),
-        Work::Function { .. } => (1, true),
+        Work::Functions(calls) => (calls.len(), true),
     };
     let progress = Progress {
         results: std::iter::repeat_with(|| None).take(places).collect(),
@@ -321,23 +341,26 @@ pub(crate) fn split(call: Call, now: Moment) -> Vec<Part> {
         wake: call.wake,
     };
     let state = Arc::new(CallState { progress: Mutex::new(progress), given_up: OnceLock::new() });
+    let sent = Arc::downgrade(&state);
     let deadline = call.deadline;
     let part = |place: usize, items: u32, retries: u32, work: PartWork| {
         let ticket = Ticket { state: state.clone(), place, items, retries };
         Part { ticket, work, deadline, since: now }
     };
     match call.work {
-        Work::Items(items) => items
-            .into_iter()
-            .enumerate()
-            .map(|(place, item)| {
-                let retries = u32::from((place as u64) < u64::from(call.retries));
-                part(place, 1, retries, PartWork::Item(item))
-            })
-            .collect(),
-        Work::Function { items, run } => {
-            let count = items.min(MOST_ITEMS) as u32;
-            vec![part(0, count, call.retries.min(count), PartWork::Call(UserCall { items, run }))]
+        Work::Items(items) => into.extend(items.into_iter().enumerate().map(|(place, item)| {
+            let retries = u32::from((place as u64) < u64::from(call.retries));
+            part(place, 1, retries, PartWork::Item(item))
+        })),
+        Work::Functions(calls) => {
+            let mut retries = call.retries;
+            into.extend(calls.into_iter().enumerate().map(|(place, call)| {
+                let count = call.items.min(MOST_ITEMS) as u32;
+                let own = retries.min(count);
+                retries -= own;
+                part(place, count, own, PartWork::Call(call))
+            }));
         }
     }
+    sent
 }

@@ -18,17 +18,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use smallvec::SmallVec;
 
 use super::{
-    call::{Part, Ticket, note_begin, note_run},
+    call::{Hints, Part, Ticket, note_begin, note_run},
     placement::PlacedModel,
     queue::Queue,
     timeline::{Purpose, Timeline},
@@ -52,6 +49,8 @@ pub(crate) const LINGER: Duration = Duration::from_millis(2);
 const FIRST_GUESS: Duration = Duration::from_millis(1);
 /// A caller should keep so much work with a model beyond what its devices are at, so that it need not be told of each launch.
 const SUPPLY: Duration = Duration::from_millis(2);
+/// Full batches of a function that together take no longer are one launch: what else a launch costs would be felt.
+const QUICK: Duration = Duration::from_micros(500);
 /// Most batches for one device that a caller is told to keep with a model.
 const MOST_BATCHES: u32 = 64;
 
@@ -97,13 +96,15 @@ struct Model {
     pipelines: Vec<PipelineState>,
     /// Device time promised to it; a model that starts anew is level with the least served one.
     served: Duration,
-    /// Items that a caller should keep with it, at least and as it turned out.
+    /// Items that a caller should keep with it at least.
     least_in_flight: usize,
-    in_flight: Arc<AtomicUsize>,
+    hints: Arc<Hints>,
 }
 
 struct PipelineState {
     batch: u32,
+    /// Most full batches of a function that one launch runs, one after the other: several where they are quick.
+    together: u32,
     stages: Vec<StageState>,
 }
 
@@ -147,6 +148,7 @@ struct Running {
     route: Arc<Route>,
     hop: usize,
     tickets: Vec<Ticket>,
+    /// When it was taken.
     from: Moment,
     stop: Stop,
 }
@@ -216,7 +218,7 @@ impl Model {
                 });
                 StageState { places: places.collect(), most_open }
             });
-            pipelines.push(PipelineState { batch: pipeline.batch, stages: stages.collect() });
+            pipelines.push(PipelineState { batch: pipeline.batch, together: 1, stages: stages.collect() });
         }
         Self {
             name: placed.name,
@@ -224,20 +226,31 @@ impl Model {
             pipelines,
             served: Duration::ZERO,
             least_in_flight: in_flight,
-            in_flight: Arc::new(in_flight.into()),
+            hints: Arc::new(Hints { in_flight: in_flight.into(), together: 1.into() }),
         }
     }
 
-    /// Says how much a caller should keep with it, now that its devices have shown how fast they are.
-    fn tell_in_flight(&self) {
-        let batches = |pipeline: &PipelineState| {
-            let first = pipeline.stages.first()?;
-            let len = first.places.iter().map(|place| place.expected(pipeline.batch)).min()?;
-            let each = SUPPLY.as_nanos() / len.as_nanos().max(1);
-            Some(each.min(u128::from(MOST_BATCHES)) as usize * pipeline.batch as usize * first.places.len())
-        };
-        let supply: usize = self.pipelines.iter().filter_map(batches).sum();
-        self.in_flight.store(self.least_in_flight + supply, Ordering::Relaxed);
+    /// Says how it is best called, now that its devices have shown how fast they are.
+    fn tell_hints(&mut self) {
+        let mut supply = 0;
+        for pipeline in &mut self.pipelines {
+            let Some(first) = pipeline.stages.first() else { continue };
+            let Some(len) = first.places.iter().map(|place| place.expected(pipeline.batch)).min() else {
+                continue;
+            };
+            let times = |span: Duration| span.as_nanos() as u64 / (len.as_nanos() as u64).max(1);
+            // A profile says how long a batch takes, and nothing of several.
+            if pipeline.stages.len() == 1 && first.places.iter().all(|place| place.pace.is_none()) {
+                pipeline.together = times(QUICK).clamp(1, u64::from(MOST_BATCHES)) as u32;
+            }
+            // Beyond what is promised, so that a batch that is not full can still be filled.
+            let promised = (1 + AHEAD) * pipeline.together as usize;
+            let each = promised + times(SUPPLY).min(u64::from(MOST_BATCHES)) as usize;
+            supply += each * pipeline.batch as usize * first.places.len();
+        }
+        let together = self.pipelines.iter().map(|pipeline| pipeline.together).max().unwrap_or(1);
+        self.hints.in_flight.store(self.least_in_flight + supply, Ordering::Relaxed);
+        self.hints.together.store(together as usize, Ordering::Relaxed);
     }
 }
 
@@ -297,9 +310,9 @@ impl Dispatcher {
         std::mem::take(&mut self.effects)
     }
 
-    /// How many items a caller of a model should keep with it.
-    pub fn in_flight(&self, model: usize) -> Arc<AtomicUsize> {
-        self.models.get(model).map_or_else(Arc::default, |model| Arc::clone(&model.in_flight))
+    /// How a model is best called. There must be such a model.
+    pub fn hints(&self, model: usize) -> Arc<Hints> {
+        Arc::clone(&self.models[model].hints)
     }
 
     /// The reservations of a device.
@@ -415,7 +428,7 @@ impl Dispatcher {
             Output::Items(items) => items,
             Output::Calls(calls) => calls.into_iter().map(|call| call.map(|()| Item::default())).collect(),
         };
-        self.end(running, device, ran.until, results);
+        self.end(running, device, (ran.from, ran.until), results);
         self.pump(now);
     }
 
@@ -426,7 +439,8 @@ impl Dispatcher {
             format!("the thread of device `{}` died: {why}; report this", self.devices[device].name);
         let error = ItemError::new(ItemErrorKind::Engine, message);
         let results = vec![Err(error); running.tickets.len()];
-        self.end(running, device, now, results);
+        let from = running.from;
+        self.end(running, device, (from, now), results);
         self.pump(now);
     }
 
@@ -444,8 +458,14 @@ impl Dispatcher {
     }
 
     /// A launch has left a device: its reservations are corrected, what failed or is finished is answered, the rest goes on.
-    fn end(&mut self, running: Running, device: usize, until: Moment, results: Vec<Result<Item, ItemError>>) {
-        let Running { route, hop, tickets, from, stop } = running;
+    fn end(
+        &mut self,
+        running: Running,
+        device: usize,
+        (from, until): (Moment, Moment),
+        results: Vec<Result<Item, ItemError>>,
+    ) {
+        let Running { route, hop, tickets, stop, .. } = running;
         note_run(&tickets, &self.devices[device].name, hop == 0, from, until);
         let batch = tickets.iter().map(|ticket| ticket.items).sum();
         let failed = results.iter().filter(|result| result.is_err()).count();
@@ -459,7 +479,7 @@ impl Dispatcher {
             model.pipelines[route.pipeline].stages[hop].places[route.hops[hop].place]
                 .learn(batch, until.saturating_sub(from));
             if hop == 0 {
-                model.tell_in_flight();
+                model.tell_hints();
             }
         }
         let answered = tickets.into_iter().zip(results);
@@ -621,7 +641,8 @@ impl Dispatcher {
     fn propose(&mut self, model: usize, pipeline: usize, now: Moment) -> Option<(usize, Way)> {
         let of = &self.models[model];
         let pipe = &of.pipelines[pipeline];
-        let mut head = of.queue.head(pipe.batch)?;
+        let together = if of.queue.is_of_functions() { pipe.together } else { 1 };
+        let mut head = of.queue.head(pipe.batch.saturating_mul(together))?;
         let full = of.queue.items() >= u64::from(pipe.batch);
         let lingered = now >= head.since + LINGER;
         let may = |stage: usize, device: &mut Device, len: Duration| {

@@ -184,7 +184,9 @@ impl Hub {
             // Somebody may have come in between and relied on this.
             return !self.untold.lock().wakers.is_empty() && !self.watched.swap(true, Ordering::SeqCst);
         }
-        self.take_untold().iter().for_each(|waker| waker.wake());
+        if self.now() > self.untold.lock().since + TELL_WITHIN {
+            self.take_untold().iter().for_each(|waker| waker.wake());
+        }
         true
     }
 
@@ -208,10 +210,10 @@ pub(crate) struct Seat {
 
 impl Desk for Seat {
     fn next(&mut self, ended: Option<Ran>) -> Option<Order> {
-        if let Some(ran) = ended {
-            self.report(ran);
-        }
-        let order = self.wait();
+        let order = match ended.and_then(|ran| self.report(ran)) {
+            None => self.wait(),
+            order => order,
+        };
         #[cfg(test)]
         assert!(!self.hub.deadly.swap(false, Ordering::SeqCst), "on purpose");
         order
@@ -223,31 +225,34 @@ impl Seat {
         Self { hub, device, is_processor, leisure: Leisure::new(STEPS, LONG_STEP) }
     }
 
-    /// A launch has ended: gives its answers, and sees that who waits for them is told.
-    fn report(&mut self, ran: Ran) {
+    /// A launch has ended: takes the next one, if there is one, gives the answers, and sees that who waits for them is told.
+    fn report(&mut self, ran: Ran) -> Option<Order> {
         let Self { hub, device, is_processor, leisure } = self;
         leisure.worked(ran.until.saturating_sub(ran.from));
-        let ((next, now), effects) = hub.change(|dispatcher, now| {
+        let ((next, order, now), effects) = hub.change(|dispatcher, now| {
             dispatcher.ended(now, *device, ran);
-            (dispatcher.next(*device), now)
+            let next = dispatcher.next(*device);
+            (next, dispatcher.take(now, *device), now)
         });
         let wakers: SmallVec<[_; 2]> = hub.settle(effects).collect();
-        let Some(since) = hub.note_untold(wakers, now) else { return };
+        let Some(since) = hub.note_untold(wakers, now) else { return order };
         let may_lie = |next: Next| next.more && next.until <= since + TELL_WITHIN;
         if next.is_some_and(may_lie) && hub.is_watched() {
-            return;
+            return order;
         }
-        let may_step = *is_processor || next.is_none();
+        let may_step = *is_processor || order.is_none();
+        let mut now = now;
         for waker in hub.take_untold() {
             match leisure.left().filter(|_| may_step) {
                 Some(left) => {
-                    let from = hub.now();
                     waker.wake_or_step(left);
-                    leisure.stepped(hub.now().saturating_sub(from));
+                    let from = std::mem::replace(&mut now, hub.now());
+                    leisure.stepped(now.saturating_sub(from));
                 }
                 None => waker.wake(),
             }
         }
+        order.map(|order| Order { from: now, ..order })
     }
 
     /// Waits for the next launch; none where all is over.

@@ -132,8 +132,8 @@ impl Serving {
         let hub = Hub::new(dispatcher, placed.len(), clock.clone());
         let client = |(model, entry): (usize, Entry)| {
             let Entry { name, is_function, batch } = entry;
-            let (hub, in_flight) = (Arc::clone(&hub), hub.look(|dispatcher| dispatcher.in_flight(model)));
-            (name, ModelClient { hub, model, is_function, batch, in_flight, late: late.clone() })
+            let (hub, hints) = (Arc::clone(&hub), hub.look(|dispatcher| dispatcher.hints(model)));
+            (name, ModelClient { hub, model, is_function, batch, hints, late: late.clone() })
         };
         let clients = entries.into_iter().enumerate().map(client).collect();
         match Self::start_devices(&hub, placed, clock).await {

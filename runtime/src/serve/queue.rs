@@ -36,6 +36,11 @@ impl Queue {
         self.parts.is_empty()
     }
 
+    /// Whether what waits first is a function; then all is.
+    pub fn is_of_functions(&self) -> bool {
+        self.parts.front().is_some_and(|part| matches!(part.work, PartWork::Call(_)))
+    }
+
     /// Items in it.
     pub fn items(&self) -> u64 {
         self.items
@@ -141,11 +146,13 @@ mod tests {
         let tell = told.clone();
         let done = Box::new(move |result| *tell.lock() = Some(result));
         let deadline = deadline.map(Duration::from_millis);
-        (split(Call { work, retries, deadline, done, wake: None }, Duration::ZERO), told)
+        let mut parts = Vec::new();
+        split(Call { work, retries, deadline, done, wake: None }, Duration::ZERO, &mut parts);
+        (parts, told)
     }
 
     fn function(items: usize) -> CallWork {
-        CallWork::Function { items, run: Box::new(|| ()) }
+        CallWork::function(items, || ())
     }
 
     #[test]

@@ -57,12 +57,13 @@ impl Caller {
         };
         let answers = Arc::clone(&self.answers);
         self.client.submit(Call {
-            work: Work::Function { items, run: Box::new(run) },
+            work: Work::function(items, run),
             retries: 0,
             deadline: None,
             done: Box::new(move |result| {
-                let Outcome::Function(outcome) = result.outcome else { panic!("it was a function") };
-                answers.lock()[number].push(outcome.map_err(|error| error.kind));
+                let Outcome::Functions(outcomes) = result.outcome else { panic!("it was a function") };
+                let outcomes = outcomes.into_iter().map(|outcome| outcome.map_err(|error| error.kind));
+                answers.lock()[number].extend(outcomes);
             }),
             wake: Some(Arc::clone(&self.waker)),
         })
@@ -171,10 +172,10 @@ async fn calls_that_are_handed_over_given_up_filled_and_stopped_at_once_end_once
                             ran.fetch_add(1, Ordering::Relaxed);
                         });
                         match draws.below(4) {
-                            0 => sent.give_up(),
+                            0 => caller.client.give_up(&sent),
                             1 => {
                                 let mut added = 0;
-                                let took = sent.top_up(1, 1, || added += 1);
+                                let took = caller.client.top_up(&sent, 1, 1, || added += 1);
                                 assert_eq!(added, usize::from(took));
                             }
                             2 => assert!(sent.begun().is_none_or(|begun| begun > Duration::ZERO)),

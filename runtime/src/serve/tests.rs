@@ -140,10 +140,9 @@ async fn a_wrong_item_leaves_its_neighbours_alone() {
     assert_eq!(values(&all_wrong), [Err(ItemErrorKind::Input)]);
     assert_eq!(reservations(&serving)[1].state, "failed");
     assert!(serving.devices().iter().any(|device| device.problem.is_some()));
-    let wrong_work =
-        submit(&client, Work::Function { items: 1, run: Box::new(|| ()) }, 0, None).await.unwrap();
+    let wrong_work = submit(&client, Work::function(1, || ()), 0, None).await.unwrap();
     assert!(
-        matches!(wrong_work.outcome, Outcome::Function(Err(error)) if error.kind == ItemErrorKind::Input)
+        matches!(wrong_work.outcome, Outcome::Functions(of) if of[0].as_ref().is_err_and(|error| error.kind == ItemErrorKind::Input))
     );
     serving.stop().await;
 }
@@ -154,17 +153,18 @@ async fn a_function_runs_on_the_device_and_may_panic() {
     let serving = Serving::start(Plan::on_cpu(["f"]), models, Clock::real()).await.unwrap();
     let client = serving.client("f").unwrap();
     let (tell, told) = oneshot::channel();
-    let run = Box::new(move || drop(tell.send(std::thread::current().name().map(str::to_owned))));
-    let result = submit(&client, Work::Function { items: 5, run }, 2, None).await.unwrap();
-    assert_eq!(result.outcome, Outcome::Function(Ok(())));
+    let run = move || drop(tell.send(std::thread::current().name().map(str::to_owned)));
+    let result = submit(&client, Work::function(5, run), 2, None).await.unwrap();
+    assert_eq!(result.outcome, Outcome::Functions(vec![Ok(())]));
     assert_eq!((&*result.device, result.launches), ("cpu", 1));
     assert_eq!(told.await.unwrap().as_deref(), Some("device cpu"));
 
     crate::guard::install_hook();
     let line = line!() + 1;
-    let run = Box::new(|| panic!("on purpose"));
-    let result = submit(&client, Work::Function { items: 2, run }, 0, None).await.unwrap();
-    let Outcome::Function(Err(error)) = result.outcome else { panic!("it panicked") };
+    let run = || panic!("on purpose");
+    let result = submit(&client, Work::function(2, run), 0, None).await.unwrap();
+    let Outcome::Functions(of) = result.outcome else { panic!("it was a function") };
+    let error = of.into_iter().next().unwrap().unwrap_err();
     assert_eq!(error.kind, ItemErrorKind::Panic);
     assert_eq!(error.message, format!("the model's code panicked: on purpose (at {}:{line})", file!()));
     let seen: Vec<_> = reservations(&serving).iter().map(|r| (r.batch, r.retries, r.state)).collect();
@@ -446,7 +446,7 @@ const ONE_SLOW: &str = r#"
 async fn begun(client: &ModelClient, items: usize) -> (Sent, oneshot::Receiver<CallResult>) {
     let (tell, told) = oneshot::channel();
     let (run, ran) = oneshot::channel();
-    let work = Work::Function { items, run: Box::new(move || run.send(()).unwrap()) };
+    let work = Work::function(items, move || run.send(()).unwrap());
     let done = Box::new(move |result| drop(tell.send(result)));
     let sent = client.submit(Call { work, retries: 0, deadline: None, done, wake: None });
     ran.await.unwrap();
@@ -460,7 +460,7 @@ async fn a_stop_ends_a_call_that_would_take_hours() {
     let serving = serving.await.unwrap();
     let (_, told) = begun(&serving.client("light").unwrap(), 1_000_000).await;
     serving.stop().await;
-    assert_eq!(told.await.unwrap().outcome, Outcome::Function(Ok(())));
+    assert_eq!(told.await.unwrap().outcome, Outcome::Functions(vec![Ok(())]));
 }
 
 #[tokio::test]
@@ -470,11 +470,11 @@ async fn a_call_that_is_given_up_ends_and_the_device_goes_on() {
     let serving = serving.await.unwrap();
     let client = serving.client("light").unwrap();
     let (long, told) = begun(&client, 1_000_000).await;
-    long.give_up();
+    client.give_up(&long);
     told.await.unwrap();
     assert!(!serving.late.is_any());
     let (_, next) = begun(&client, 1).await;
-    assert_eq!(next.await.unwrap().outcome, Outcome::Function(Ok(())));
+    assert_eq!(next.await.unwrap().outcome, Outcome::Functions(vec![Ok(())]));
     let device = &serving.devices()[0];
     assert!((device.launches, device.problem.is_none()) == (2, true), "{device:?}");
     serving.stop().await;
@@ -496,7 +496,7 @@ async fn a_launch_that_somebody_still_wants_is_not_ended() {
     let (_, first) = answers.remove(0);
     assert!(values(&first.await.unwrap()).iter().all(Result::is_ok));
     let (given_up, _) = answers.remove(0);
-    given_up.give_up();
+    client.give_up(&given_up);
     let (_, wanted) = answers.remove(0);
     assert!(values(&wanted.await.unwrap()).iter().all(Result::is_ok));
     serving.stop().await;

@@ -70,7 +70,8 @@ impl World {
             assert!(told.lock().replace((*now.lock(), result)).is_none(), "answered twice");
         });
         let work = Work::Items(vec![Item::default(); items]);
-        let parts = split(Call { work, retries: 0, deadline, done, wake: None }, self.now());
+        let mut parts = Vec::new();
+        split(Call { work, retries: 0, deadline, done, wake: None }, self.now(), &mut parts);
         self.dispatcher.submit(self.now(), model, parts);
         self.settle();
         answer

@@ -145,6 +145,38 @@ test('faults are looked through by reason, and come back into the run', async ({
     .toBeTruthy();
 });
 
+test('a picture in a value is shown small, and as large as it is once it is pressed', async ({ page }) => {
+  await page.goto('/#faults');
+  const drawn = (width: number) =>
+    page.evaluate((width) => Object.assign(document.createElement('canvas'), { width, height: width / 2 }).toDataURL(), width);
+  const [small, whole] = [await drawn(60), await drawn(300)];
+  // The values of this workflow have no pictures: the server's answers are given some.
+  await page.route('**/api/quarantine?*', async (route) => {
+    const { faults, ...rest } = await (await route.fetch()).json();
+    await route.fulfill({ json: { ...rest, faults: faults.map((fault: object) => ({ ...fault, value: { scan: small, page: 3 } })) } });
+  });
+  await page.route(/api\/quarantine\/\d+$/, async (route) => {
+    await route.fulfill({ json: { ...(await (await route.fetch()).json()), value: { scan: whole, page: 3 } } });
+  });
+
+  const fault = page.getByTestId('fault').first();
+  const picture = fault.getByTestId('picture');
+  const width = () => picture.locator('img').evaluate((img: HTMLImageElement) => img.naturalWidth);
+  await expect(fault.locator('code.value')).toHaveText('{"scan":"▣","page":3}', { timeout: 30_000 });
+  await expect(picture).toHaveAttribute('aria-pressed', 'false');
+  expect(await width()).toBe(60);
+  // New faults would come above it and move it away.
+  const pause = page.getByTestId('pause');
+  await pause.click();
+  await expect(page.getByTestId('state')).toHaveText('paused');
+  await picture.click();
+  await expect(picture).toHaveAttribute('aria-pressed', 'true');
+  await expect.poll(width).toBe(300);
+  await picture.click();
+  await expect.poll(width).toBe(60);
+  await pause.click();
+});
+
 test('the theme can be changed and is kept', async ({ page }) => {
   await open(page);
   const before = await theme(page);

@@ -10,11 +10,10 @@ mod rules;
 
 use std::{
     error::Error,
-    fs,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
+use eddyline_benches::{Lines, Part, run_parts};
 use eddyline_planner::Tables;
 use questions::Case;
 
@@ -22,9 +21,7 @@ use questions::Case;
 #[allow(clippy::unwrap_used, dead_code)]
 mod questions;
 
-/// What runs: a part of the suite.
-type Part = fn(&mut Suite) -> Result<(), Box<dyn Error>>;
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [Part<Suite>; 5] = [
     ("parity", rules::parity),
     ("normal", ours::normal),
     ("modulated", ours::modulated),
@@ -39,39 +36,26 @@ struct Suite {
     folder: PathBuf,
     tables: Tables,
     cases: Vec<Case>,
-    lines: Vec<serde_json::Value>,
+    lines: Lines,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let only = args.first().filter(|part| *part != "all");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/profiles");
     let tables = Tables::load(&folder)?;
     let mut cases = questions::cases(&folder);
     if let Some(wanted) = args.get(1) {
         cases.retain(|case| wanted.split(',').any(|wanted| case.name.contains(wanted)));
     }
-    let mut suite = Suite { folder, tables, cases, lines: Vec::new() };
-    for (name, part) in PARTS {
-        if only.is_none_or(|only| only == name) {
-            println!("\n== {name}");
-            part(&mut suite)?;
-        }
-    }
-    let target = PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
-    fs::create_dir_all(target.join("bench"))?;
-    let mut file = fs::File::create(target.join("bench/serving.jsonl"))?;
-    for line in &suite.lines {
-        writeln!(file, "{line}")?;
-    }
+    let mut suite = Suite { folder, tables, cases, lines: Lines::default() };
+    run_parts(&mut suite, &PARTS, args.first().map(String::as_str))?;
+    suite.lines.write("serving")?;
     Ok(())
 }
 
 impl Suite {
     fn figure(&mut self, bench: &str, case: &str, engine: &str, value: f64, unit: &str) {
-        self.lines.push(serde_json::json!({
-            "bench": bench, "case": case, "engine": engine, "value": value, "unit": unit, "seeds": SEEDS.len(),
-        }));
+        self.lines.add(bench, case, engine, value, unit, SEEDS.len());
     }
 }
 
