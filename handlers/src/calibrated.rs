@@ -10,10 +10,9 @@ use crate::Check;
 /// a rate **on the sample that it was fitted on**.
 ///
 /// It is the empirical selective risk of El-Yaniv and Wiener (JMLR 2010), per class. What comes later may be worse: the threshold
-/// was chosen by looking at this very sample, and a few dozen results say little about a rate of one in a hundred. A
-/// bound that holds for what comes later is another thing (Geifman and El-Yaniv, NeurIPS 2017, algorithm 1; or conformal
-/// prediction, Vovk, Gammerman and Shafer 2005); it is not here yet. Fit on one sample, and measure on another with
-/// [`testing::confusion`](crate::testing::confusion).
+/// was chosen by looking at this very sample, and a few dozen results say little about a rate of one in a hundred. Fit on
+/// one sample, and measure on another with [`testing::confusion`](crate::testing::confusion); or use
+/// [`Conformal`](crate::Conformal), whose rate holds for what comes later, and which accepts less for it.
 ///
 /// Store it as JSON beside the model: it is `Serialize`.
 ///
@@ -72,6 +71,12 @@ pub enum CalibrationError {
     /// The rate is not a share.
     #[error("an error rate of {0} is not a share; give one from 0 to 1, such as 0.02")]
     Rate(f64),
+    /// The rate is not one that a sample can show.
+    #[error("an error rate of {0} cannot be shown by a sample; give one between 0 and 1, such as 0.02")]
+    NoRate(f64),
+    /// The certainty is not one that a sample can give.
+    #[error("a certainty of {0} cannot be had from a sample; give one between 0 and 1, such as 0.9")]
+    NoCertainty(f64),
     /// A confidence has no place in an order.
     #[error(
         "result {place} of the sample (counted from 0) has the confidence {confidence}; leave it out or mend the model's output"
@@ -82,6 +87,21 @@ pub enum CalibrationError {
         /// What it has.
         confidence: f64,
     },
+}
+
+/// The results of each class, those of the greatest confidence first.
+pub(crate) fn by_class<C: Ord>(
+    sample: impl IntoIterator<Item = (C, f64, bool)>,
+) -> Result<BTreeMap<C, Vec<(f64, bool)>>, CalibrationError> {
+    let mut classes: BTreeMap<C, Vec<(f64, bool)>> = BTreeMap::new();
+    for (place, (class, confidence, right)) in sample.into_iter().enumerate() {
+        if confidence.is_nan() {
+            return Err(CalibrationError::Confidence { place, confidence });
+        }
+        classes.entry(class).or_default().push((confidence, right));
+    }
+    classes.values_mut().for_each(|results| results.sort_by(|a, b| b.0.total_cmp(&a.0)));
+    Ok(classes)
 }
 
 impl<C: Ord> Calibration<C> {
@@ -102,15 +122,8 @@ impl<C: Ord> Calibration<C> {
         if !(0.0..=1.0).contains(&error_rate) {
             return Err(CalibrationError::Rate(error_rate));
         }
-        let mut by_class: BTreeMap<C, Vec<(f64, bool)>> = BTreeMap::new();
-        for (place, (class, confidence, right)) in sample.into_iter().enumerate() {
-            if confidence.is_nan() {
-                return Err(CalibrationError::Confidence { place, confidence });
-            }
-            by_class.entry(class).or_default().push((confidence, right));
-        }
         let fit = |(class, results)| CalibratedClass::fit(class, results, error_rate, at_least);
-        Ok(Self { error_rate, classes: by_class.into_iter().map(fit).collect() })
+        Ok(Self { error_rate, classes: by_class(sample)?.into_iter().map(fit).collect() })
     }
 
     /// The least confidence that is accepted of `class`; none where the class has no threshold.
@@ -125,8 +138,7 @@ impl<C: Ord> Calibration<C> {
 }
 
 impl<C> CalibratedClass<C> {
-    fn fit(class: C, mut results: Vec<(f64, bool)>, error_rate: f64, at_least: usize) -> Self {
-        results.sort_by(|a, b| b.0.total_cmp(&a.0));
+    fn fit(class: C, results: Vec<(f64, bool)>, error_rate: f64, at_least: usize) -> Self {
         let mut fitted = Self {
             class,
             threshold: None,

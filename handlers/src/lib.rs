@@ -22,7 +22,7 @@
 //!
 //! | what is wrong | read |
 //! |---|---|
-//! | a model is not sure | [`Check::confidence`]; per class, fitted on labelled results: [`Calibration`], [`Check::calibrated`] |
+//! | a model is not sure | [`Check::confidence`]; per class, fitted on labelled results: [`Calibration`], [`Check::calibrated`]; so that a rate of errors is kept in what comes later: [`Conformal`], [`Check::conformal`] |
 //! | a field is missing, or not what it may be | [`Check::required`], [`Check::range`], [`Check::one_of`], [`Check::length`] |
 //! | a text does not look right | [`Check::pattern`]; is not a known word: [`Check::known_word`], corrected by [`Dictionary`] |
 //! | a number does not fit its check digit | [`Check::check_digit`], corrected by [`CheckDigit`](check_digit::CheckDigit): Luhn, ICAO 9303, IBAN |
@@ -51,6 +51,7 @@ mod chain;
 mod check;
 pub mod check_digit;
 mod confidence;
+mod conformal;
 mod confusion;
 pub mod consistency;
 mod constraints;
@@ -80,6 +81,7 @@ pub use budget::{Budget, Budgeted, BudgetedEach, EachBudget, Spent};
 pub use calibrated::{CalibratedClass, Calibration, CalibrationError};
 pub use chain::Chain;
 pub use check::Check;
+pub use conformal::{Accepted, Conformal, ConformalClass};
 pub use confusion::{Confusion, Outcomes};
 pub use consistency::Consistency;
 pub use dictionary::{Dictionary, DictionaryError, Spelling, SpellingCorrector};
