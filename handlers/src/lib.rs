@@ -28,6 +28,7 @@
 //! | a number does not fit its check digit | [`Check::check_digit`], corrected by [`CheckDigit`](check_digit::CheckDigit): Luhn, ICAO 9303, IBAN |
 //! | fields do not fit one another | [`Check::sum`], [`Check::in_order`], [`Check::holds`] |
 //! | two readings differ | [`Agreement`] |
+//! | what comes is no longer like what the models were made for | [`Drift`], [`Check::steady`] |
 //! | objects vanish, flicker or change from frame to frame | [`Consistency`] |
 //! | a handler takes too long | [`Handler::within`]; a step: `model.within(limit)`, `.map_async_within(…)`, `.par_map_within(…)` |
 //!
@@ -56,6 +57,7 @@ mod confusion;
 pub mod consistency;
 mod constraints;
 mod dictionary;
+mod drift;
 mod handler;
 mod in_loop;
 mod meter;
@@ -85,6 +87,7 @@ pub use conformal::{Accepted, Conformal, ConformalClass};
 pub use confusion::{Confusion, Outcomes};
 pub use consistency::Consistency;
 pub use dictionary::{Dictionary, DictionaryError, Spelling, SpellingCorrector};
+pub use drift::{Drift, DriftError, DriftSeen};
 pub use handler::{FnHandler, Handler, Seen, by};
 pub use in_loop::InLoop;
 pub use meter::{Counts, Meter, MeterReport, Metered};
