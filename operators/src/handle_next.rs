@@ -15,7 +15,7 @@ use eddyline_runtime::{
 
 use crate::{
     alternatives::{Ask, Tried, none_left},
-    handle::{Back, NOT_AN_ANCESTOR, count, obey},
+    handle::{Back, NOT_AN_ANCESTOR, count, obey, pass_all},
     judged::{Judging, Timed},
     onward::{Elsewhere, Onward, onward},
     rows,
@@ -166,6 +166,9 @@ impl<T: Data, H: Handler<T, Retry = NextAlternative>> Operator for HandleOrNext<
     type Out = (Onward<T>, Vec<Outlet<Ask>>);
 
     fn process(&mut self, batch: Batch<T>, (out, ways): &mut Self::Out, cx: &mut Cx<'_>) {
+        if cx.is_off() {
+            return pass_all(batch, out, cx);
+        }
         let mut on = Batch::with_capacity(batch.len());
         let mut elsewhere = Elsewhere::default();
         let mut back: Vec<Batch<Ask>> = ways.iter().map(|_| Batch::default()).collect();

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     feedback::Rounds,
-    handle::{Back, NOT_AN_ANCESTOR, count, obey},
+    handle::{Back, NOT_AN_ANCESTOR, count, obey, pass_all},
     judged::{Judging, Timed},
     onward::{Elsewhere, Onward, onward},
     rows,
@@ -313,6 +313,9 @@ where
     type Out = (Onward<T>, Outlet<Correction<A>>);
 
     fn process(&mut self, batch: Batch<T>, (out, back): &mut Self::Out, cx: &mut Cx<'_>) {
+        if cx.is_off() {
+            return pass_all(batch, out, cx);
+        }
         let mut on = Batch::with_capacity(batch.len());
         let mut elsewhere = Elsewhere::default();
         let mut corrections = Batch::default();

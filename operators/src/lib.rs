@@ -28,7 +28,7 @@
 //! | begin a workflow, bring records in, run it | [`Workflow`] |
 //! | work on records: `map`, `par_map`, `map_async`, `filter`, `join`, `scatter`, `model`, `handle`… | [`Stream`] |
 //! | ask for time: `timestamps`, `interval_join`, `group_by` over windows | [`Stream`], [`Window`] |
-//! | put a model into it | [`Model`] |
+//! | put a model into it | [`Model`]; run again what differs and no more: [`Memo`] |
 //! | judge records | [`Verdict`], [`Handler`], [`testing`] |
 //! | judge them by rules that are built in, count and limit who judges | [`handlers`] |
 //! | leave a place for a handler that is put there while it runs | [`Stream::slot`], [`handlers::Handlers`], [`Workflow::slots`] |
@@ -56,6 +56,7 @@ mod batch;
 mod cascade;
 mod catch;
 mod changes;
+mod compare;
 mod csv_rows;
 mod desk;
 mod escalate;
@@ -76,6 +77,7 @@ mod kept;
 mod lists;
 mod map;
 mod map_async;
+mod memo;
 mod merge;
 mod model;
 mod model_op;
@@ -133,6 +135,7 @@ pub use alternatives::{Alternatives, Tried};
 pub use auxiliary::{Auxiliary, AuxiliaryEdge, Delta};
 pub use catch::Failed;
 pub use changes::Change;
+pub use compare::{Cell, Comparison};
 pub use desk::{Desk, OpenQuestion};
 pub use feedback::{Feedback, Rounds};
 pub use gather::{Child, Children};
@@ -141,6 +144,7 @@ pub use handle_next::Keys;
 pub use handler_table::{HandlerRow, HandlerTable};
 pub use iterate::Step;
 pub use kept::Kept;
+pub use memo::{Memo, MemoSeen};
 pub use model::{Model, OnnxBuilder, OnnxInput};
 pub use report::{Output, Report, Sink};
 pub use scatter::Gather;
@@ -155,7 +159,7 @@ pub mod prelude {
     pub use crate::web_ui;
     pub use crate::{
         Ancestors, Answer, Chain, Check, Children, Data, Desk, Failed, Fate, Fault, Feedback, Gather, Group,
-        Handler, Image, Kept, Lineage, Model, NextAlternative, NoLoop, Output, Plan, Question, Report,
+        Handler, Image, Kept, Lineage, Memo, Model, NextAlternative, NoLoop, Output, Plan, Question, Report,
         Rounds, RunError, Seen, Step, Stream, Tensor, Tried, Verdict, Window, Workflow, by,
     };
     #[cfg(feature = "quarantine")]

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::{
     catch::{Failed, Ways},
+    memo::{Memo, Remembering},
     model_op::ModelOp,
     stream::{Stream, named_spec},
 };
@@ -25,6 +26,7 @@ pub struct Model<I, O> {
     place: Place,
     /// How long a call may take.
     limit: Option<Duration>,
+    memo: Option<Memo>,
 }
 
 enum Code<I, O> {
@@ -129,7 +131,7 @@ impl Model<(), ()> {
     /// ```
     #[track_caller]
     pub fn function<I: Data, O: Data>(f: impl FnMut(&[I]) -> Vec<O> + Send + 'static) -> Model<I, O> {
-        Model { code: Code::Function(Arc::new(Mutex::new(f))), place: Place::here(), limit: None }
+        Model { code: Code::Function(Arc::new(Mutex::new(f))), place: Place::here(), limit: None, memo: None }
     }
 }
 
@@ -158,6 +160,11 @@ impl<I: Data, O: Data> Model<I, O> {
     /// ```
     pub fn within(self, limit: Duration) -> Self {
         Self { limit: Some(limit), ..self }
+    }
+
+    /// What it has given before it is not called for again, in this run or in others that share `memo`: see [`Memo`]. For ONNX files.
+    pub fn memo(self, memo: &Memo) -> Self {
+        Self { memo: Some(memo.clone()), ..self }
     }
 }
 
@@ -214,7 +221,7 @@ impl<I: Data> OnnxInput<I> {
         let OnnxBuilder { file, place } = self.builder;
         let code =
             Code::Onnx { file, inputs: self.inputs, output: output.to_owned(), before: self.before, after };
-        Model { code, place, limit: None }
+        Model { code, place, limit: None, memo: None }
     }
 }
 
@@ -288,7 +295,23 @@ impl<T: Data> Stream<T> {
         if let Some(limit) = limit {
             spec.notes.push(format!("within {limit:?}"));
         }
+        if model.memo.is_some() {
+            spec.notes.push("remembers".to_owned());
+        }
+        let memory = match (&model.memo, &model.code) {
+            (Some(memo), Code::Onnx { file: Ok(onnx), .. }) => Some(Remembering::new(memo.clone(), onnx)),
+            _ => None,
+        };
+        let forgets = model.memo.is_some() && matches!(model.code, Code::Function(_));
         let (runner, mut wrong) = prepare(model, &name, &graph);
+        if forgets {
+            wrong.push((
+                format!(
+                    "model `{name}` is a function, of which nobody can tell whether it is still the same"
+                ),
+                "give `.memo(…)` to models from ONNX files only",
+            ));
+        }
         if limit.is_some_and(|limit| limit.is_zero()) {
             wrong.push((
                 format!("the calls of model `{name}` may take no time at all"),
@@ -300,7 +323,7 @@ impl<T: Data> Stream<T> {
         let (ways, made, failed) = Ways::new(&graph, node, caught);
         graph.set_makes(node, Makes::One);
         graph.build_with(node, move |start| {
-            (ModelOp::new(&name, runner, limit, start), input.inlet(), ways.open())
+            (ModelOp::new(&name, (runner, memory), limit, start), input.inlet(), ways.open())
         });
         for (what, advice) in wrong {
             graph.error(Some(node), Some(place), what, advice);

@@ -26,7 +26,11 @@ use eddyline_runtime::{
 };
 use parking_lot::Mutex;
 
-use crate::{catch::Catching, model::Runner};
+use crate::{
+    catch::Catching,
+    memo::{Key, Remembering},
+    model::Runner,
+};
 
 /// How many times its limit what waits behind a late call may wait for a device, until that call has come back.
 const PATIENCE: u32 = 10;
@@ -38,6 +42,8 @@ struct Pending<I, O> {
     tags: Batch<()>,
     /// Per row: how many items it became. Empty for functions.
     items: Vec<usize>,
+    /// What the items are known by, where they are to be remembered.
+    keys: Vec<Key>,
     since: Moment,
     sent: Option<Sent>,
 }
@@ -120,9 +126,27 @@ struct Answer {
     at: Option<Moment>,
 }
 
+/// Rows for an ONNX file on their way to a device.
+struct Gathered<I> {
+    rows: Vec<I>,
+    tags: Batch<()>,
+    /// Per row: how many items it became.
+    counts: Vec<usize>,
+    items: Vec<Item>,
+    keys: Vec<Key>,
+}
+
+impl<I> Default for Gathered<I> {
+    fn default() -> Self {
+        let (rows, counts, items, keys) = Default::default();
+        Self { rows, tags: Batch::default(), counts, items, keys }
+    }
+}
+
 pub(crate) struct ModelOp<I, O> {
     client: Option<ModelClient>,
     code: Runner<I, O>,
+    memory: Option<Remembering>,
     clock: Clock,
     limit: Option<Duration>,
     /// By number, so in the order in which they were handed over.
@@ -136,10 +160,16 @@ pub(crate) struct ModelOp<I, O> {
 }
 
 impl<I: Data, O: Data> ModelOp<I, O> {
-    pub fn new(name: &str, code: Runner<I, O>, limit: Option<Duration>, start: &Start<'_>) -> Self {
+    pub fn new(
+        name: &str,
+        (code, memory): (Runner<I, O>, Option<Remembering>),
+        limit: Option<Duration>,
+        start: &Start<'_>,
+    ) -> Self {
         Self {
             client: start.model(name),
             code,
+            memory,
             clock: start.clock().clone(),
             limit,
             calls: BTreeMap::new(),
@@ -247,14 +277,18 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         pending.each_row(|value, tag| out.fail(tag, FaultKind::TimeOut, &why, value, cx));
     }
 
-    fn call_onnx(&mut self, batch: Batch<I>, most: usize, out: &mut Catching<I, O>, cx: &mut Cx<'_>) {
-        let mut rows = Vec::new();
-        let mut tags = Batch::default();
-        let mut counts = Vec::new();
-        let mut items: Vec<Item> = Vec::new();
-        let mut ready = Vec::new();
+    /// Has a device compute what is not remembered; gives what is.
+    fn call_onnx(
+        &mut self,
+        batch: Batch<I>,
+        most: usize,
+        out: &mut Catching<I, O>,
+        cx: &mut Cx<'_>,
+    ) -> Batch<O> {
+        let (mut gathered, mut ready) = (Gathered::default(), Vec::new());
+        let (mut known, mut results) = (Gathered::default(), Vec::new());
         for (value, tag) in batch.into_rows() {
-            let Runner::Onnx { before, order, .. } = &mut self.code else { return };
+            let Runner::Onnx { before, order, .. } = &mut self.code else { break };
             let made = match guard::call(|| before(&value)) {
                 Ok(Ok(made)) => made,
                 Ok(Err(why)) => {
@@ -268,26 +302,44 @@ impl<I: Data, O: Data> ModelOp<I, O> {
                     continue;
                 }
             };
-            counts.push(made.len());
-            items.extend(made.into_iter().map(|tensors| in_order(tensors, order)));
-            rows.push(value);
-            tags.push((), tag);
-            if items.len() >= most {
-                ready.push(std::mem::take(&mut (rows, tags, counts, items)));
-                (rows, tags, counts, items) = Default::default();
+            let items: Vec<Item> = made.into_iter().map(|tensors| in_order(tensors, order)).collect();
+            let key = |memory: &Remembering| items.iter().map(|item| memory.key(item)).collect();
+            let keys: Vec<Key> = self.memory.as_ref().map(key).unwrap_or_default();
+            let recalled = self.memory.as_ref().and_then(|memory| memory.recall(&keys));
+            let to = if recalled.is_some() { &mut known } else { &mut gathered };
+            to.counts.push(items.len());
+            to.rows.push(value);
+            to.tags.push((), tag);
+            if let Some(recalled) = recalled {
+                results.extend(recalled.into_iter().map(Ok));
+                continue;
+            }
+            gathered.items.extend(items);
+            gathered.keys.extend(keys);
+            if gathered.items.len() >= most {
+                ready.push(std::mem::take(&mut gathered));
             }
         }
-        if !rows.is_empty() {
-            ready.push((rows, tags, counts, items));
+        if !gathered.rows.is_empty() {
+            ready.push(gathered);
         }
-        let calls = ready.into_iter().map(|(rows, tags, counts, items)| {
+        let calls = ready.into_iter().map(|Gathered { rows, tags, counts, items, keys }| {
             cx.count_model(|model| model.items += items.len() as u64);
             let values = Values::Items(rows);
-            let pending = Pending { values, tags, items: counts, since: Moment::ZERO, sent: None };
+            let pending = Pending { values, tags, items: counts, keys, since: Moment::ZERO, sent: None };
             (pending, Work::Items(items))
         });
         let calls = calls.collect();
         self.submit(calls);
+        let mut made = Batch::with_capacity(known.rows.len());
+        if !known.rows.is_empty() {
+            cx.count_model(|model| model.remembered += results.len() as u64);
+            for (record, items) in known.tags.ids().iter().zip(&known.counts) {
+                cx.note_remembered(record, *items);
+            }
+            self.finish_onnx(&known.rows, (known.tags, known.counts), results, &mut made, out, cx);
+        }
+        made
     }
 
     fn call_function(&mut self, mut batch: Batch<I>, most: usize, cx: &mut Cx<'_>) {
@@ -367,7 +419,10 @@ impl<I: Data, O: Data> ModelOp<I, O> {
         };
         let work = Work::Functions((0..count.div_ceil(most)).map(run).collect());
         let (values, tags) = (Values::Function(call), Batch::from_parts(vec![(); count], tags));
-        Some((Pending { values, tags, items: Vec::new(), since: Moment::ZERO, sent: None }, work))
+        Some((
+            Pending { values, tags, items: Vec::new(), keys: Vec::new(), since: Moment::ZERO, sent: None },
+            work,
+        ))
     }
 
     fn finish_onnx(
@@ -505,8 +560,9 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
 
     fn process(&mut self, batch: Batch<I>, out: &mut Self::Out, cx: &mut Cx<'_>) {
         let most = self.client.as_ref().map_or(1, ModelClient::batch).max(1);
+        let mut made = Batch::default();
         match &self.code {
-            Runner::Onnx { .. } => self.call_onnx(batch, most, out, cx),
+            Runner::Onnx { .. } => made = self.call_onnx(batch, most, out, cx),
             Runner::Function(_) => self.call_function(batch, most, cx),
             Runner::Broken => {
                 for (value, tag) in batch.into_rows() {
@@ -516,7 +572,7 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
         }
         let waiting = self.items as u64;
         cx.count_model(|model| model.waiting = waiting);
-        out.put(Batch::default(), cx);
+        out.put(made, cx);
     }
 
     fn wake(&mut self, out: &mut Self::Out, cx: &mut Cx<'_>) -> bool {
@@ -536,9 +592,14 @@ impl<I: Data, O: Data> Operator for ModelOp<I, O> {
                 continue;
             }
             cx.note_call(pending.tags.ids(), pending.count(), &answer.result);
-            let Pending { values, tags, items, .. } = pending;
+            let Pending { values, tags, items, keys, .. } = pending;
             match (answer.result.outcome, values) {
                 (Outcome::Items(results), Values::Items(rows)) => {
+                    for (key, result) in keys.into_iter().zip(&results) {
+                        if let (Some(memory), Ok(item)) = (&self.memory, result) {
+                            memory.keep(key, item);
+                        }
+                    }
                     self.finish_onnx(&rows, (tags, items), results, &mut made, out, cx);
                 }
                 (Outcome::Functions(results), Values::Function(call)) => {

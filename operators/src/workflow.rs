@@ -92,6 +92,37 @@ impl Workflow {
         self
     }
 
+    /// Runs without the handler of this name: all passes it. Several may be named, one after the other. A name that no handler has is
+    /// told when the workflow is run.
+    ///
+    /// What a handler is worth is what changes without it: models that remember ([`Memo`](crate::Memo)) are called again only for what
+    /// does, and a [`Comparison`](crate::Comparison) names it.
+    ///
+    /// ```
+    /// # use eddyline::{Comparison, prelude::*};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
+    /// let flow = |name: &str| {
+    ///     let flow = Workflow::new(name);
+    ///     let numbers = flow.source("numbers", [3, -1, 4]).handle("sign", |n| match *n {
+    ///         n if n < 0 => Verdict::Replace(-n),
+    ///         _ => Verdict::Pass,
+    ///     });
+    ///     (flow, numbers.map(|n| (n.abs(), n)).collect())
+    /// };
+    /// let (with, pairs) = flow("with it");
+    /// let before = with.run().await?.take(pairs);
+    /// let (without, pairs) = flow("without it");
+    /// let after = without.without("sign").run().await?.take(pairs);
+    /// let comparison = Comparison::of(&before, &after, |pair| pair.0);
+    /// assert_eq!(comparison.to_string().lines().next(), Some("1 of 3 changed, in 1 cell"));
+    /// assert_eq!(comparison.changed[0].to_string(), "1: [1] 1 → -1");
+    /// # Ok(()) }
+    /// ```
+    pub fn without(mut self, handler: &str) -> Self {
+        self.options.without.push(handler.to_owned());
+        self
+    }
+
     /// Writes down what each record was made of and what happened to it at each operator, so that it can be asked for: by
     /// [`Report::lineage`], on the page, or under `/api/lineage/…`. Nothing is written unless asked for.
     ///

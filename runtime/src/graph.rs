@@ -422,6 +422,23 @@ impl Graph {
         self.inner.lock().errors.push(BuildError { node, place, what: what.into(), advice: advice.into() });
     }
 
+    /// What is wrong with a run without this handler.
+    pub(crate) fn check_without(&self, name: &str) -> Option<BuildError> {
+        let inner = self.inner.lock();
+        let handlers = inner.nodes.iter().filter(|def| def.spec.role == Role::Handler);
+        let names: Vec<&str> = handlers.map(|def| def.name.as_str()).collect();
+        let error = || BuildError {
+            node: None,
+            place: None,
+            what: format!("there is no handler `{name}` to go without"),
+            advice: match names.as_slice() {
+                [] => "this workflow has no handler".to_owned(),
+                names => format!("its handlers are `{}`", names.join("`, `")),
+            },
+        };
+        (!names.contains(&name)).then(error)
+    }
+
     /// Everything that is wrong with the graph.
     pub fn check(&self) -> Vec<BuildError> {
         let inner = self.inner.lock();
@@ -563,6 +580,7 @@ impl Graph {
             let core = Arc::new(NodeCore {
                 id,
                 name: def.name.as_str().into(),
+                is_off: def.spec.role == Role::Handler && options.without.contains(&def.name),
                 waker: Arc::clone(&def.waker),
                 stats: Default::default(),
                 meters: Arc::clone(&def.meters),

@@ -120,6 +120,8 @@ pub struct NodeCore {
     pub id: u32,
     /// The author's name for it.
     pub name: Arc<str>,
+    /// Whether this run goes without it.
+    pub is_off: bool,
     /// Wakes its actor.
     pub waker: Arc<Waker>,
     pub(crate) stats: Stats,
@@ -542,6 +544,11 @@ impl Cx<'_> {
         }
         child.trail_mut().scopes.push(scope);
         child
+    }
+
+    /// Whether this run goes without the operator, a handler: it is to let all pass.
+    pub fn is_off(&self) -> bool {
+        self.node.is_off
     }
 
     /// One record made of several that all still have to end (as absorbed, usually).

@@ -53,6 +53,8 @@ pub struct RunOptions {
     pub open_epochs: usize,
     /// Whether one actor steps all nodes that are connected, but for those that turn out to be slow.
     pub fused: bool,
+    /// Handlers that judge nothing: all passes them.
+    pub without: Vec<String>,
     /// How much is written down of what happens to records.
     pub lineage: Lineage,
     /// How much of that is kept, in MiB.
@@ -76,6 +78,7 @@ impl Default for RunOptions {
             edge_capacity: DEFAULT_CAPACITY,
             open_epochs: OPEN_EPOCHS,
             fused: true,
+            without: Vec::new(),
             lineage: Lineage::Off,
             lineage_mib: lineage::DEFAULT_MIB,
             schedule: Schedule::Actors,
@@ -321,7 +324,8 @@ impl Handle {
 
     /// Checks the workflow and loads its models.
     async fn prepare(&self, options: &RunOptions) -> Result<Serving, Vec<BuildError>> {
-        let errors = self.graph.check();
+        let mut errors = self.graph.check();
+        errors.extend(options.without.iter().filter_map(|name| self.graph.check_without(name)));
         if !errors.is_empty() {
             return Err(errors);
         }

@@ -160,6 +160,17 @@ impl Tensor {
         Ok(Self { shape: shape.into(), data })
     }
 
+    /// Bytes of its elements.
+    pub fn bytes(&self) -> usize {
+        match self.data() {
+            Values::F32(values) => size_of_val::<[f32]>(values),
+            Values::I32(values) => size_of_val::<[i32]>(values),
+            Values::I64(values) => size_of_val::<[i64]>(values),
+            Values::U8(values) => size_of_val::<[u8]>(values),
+            Values::Bool(values) => size_of_val::<[bool]>(values),
+        }
+    }
+
     /// Its dimensions, outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.shape

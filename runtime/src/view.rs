@@ -260,6 +260,8 @@ pub struct PeopleCounts {
 pub struct ModelCounts {
     /// Items sent to the dispatcher (a pre-step may make several of a record).
     pub items: u64,
+    /// Items that need not be sent, since what the model gives for them is remembered.
+    pub remembered: u64,
     /// Items that came back as errors.
     pub failed: u64,
     /// Records given up because the model took longer than it may.

@@ -243,6 +243,7 @@ fn nodes(edges: &[EdgeSnapshot], seconds: f64, over: bool) -> Vec<NodeSnapshot> 
             }),
             model: (role == Role::Model).then(|| ModelCounts {
                 items: records_in,
+                remembered: 0,
                 late: 0,
                 failed: part(0.001),
                 waiting: if over { 0 } else { (40.0 * wave(seconds, id)) as u64 },

@@ -153,6 +153,8 @@ pub(crate) enum Entry {
     Failed { record: RecordId, kind: FaultKind, reason: Box<str> },
     /// A model worked on these.
     Called { ids: Records, call: Box<Called> },
+    /// What a model gives for the items of a record was remembered.
+    Remembered { record: RecordId, items: u32 },
     /// These ended.
     Ended { ids: Records, fate: Fate },
     /// One that had ended was withdrawn afterwards.
@@ -163,7 +165,10 @@ impl Entry {
     /// About the memory that it takes.
     pub fn bytes(&self) -> usize {
         let own = match self {
-            Entry::Entered { .. } | Entry::Version { .. } | Entry::Withdrawn(_) => 0,
+            Entry::Entered { .. }
+            | Entry::Version { .. }
+            | Entry::Remembered { .. }
+            | Entry::Withdrawn(_) => 0,
             Entry::In { ids, values } => {
                 ids.bytes() + values.iter().map(|value| size_of::<Written>() + value.bytes()).sum::<usize>()
             }

@@ -108,6 +108,11 @@ pub enum What {
         /// On devices, all stages, µs.
         ran_us: u64,
     },
+    /// What a model gives for it was remembered.
+    Remembered {
+        /// Items of the record.
+        items: u32,
+    },
     /// It went into quarantine.
     Failed {
         /// What kind of fault.

@@ -48,6 +48,13 @@ impl Cx<'_> {
         }
     }
 
+    /// What a model gives for so many items of a record was remembered.
+    pub fn note_remembered(&mut self, record: RecordId, items: usize) {
+        if let Some(notes) = &mut self.notes {
+            notes.0.push(Entry::Remembered { record, items: items as u32 });
+        }
+    }
+
     /// A model's call for these records has come back.
     pub fn note_call(&mut self, records: &Ids, items: usize, result: &CallResult) {
         if let Some(notes) = &mut self.notes {

@@ -186,6 +186,9 @@ impl<'g> Reading<'g> {
                 Entry::Failed { record, kind, reason } => {
                     self.tell(step, *record, What::Failed { kind: *kind, reason: reason.to_string() });
                 }
+                Entry::Remembered { record, items } => {
+                    self.tell(step, *record, What::Remembered { items: *items });
+                }
                 Entry::Called { ids, call } => {
                     for (_, record) in self.wanted(ids) {
                         let what = What::Called {

@@ -77,6 +77,8 @@ impl History {
                 let why = if why.is_empty() { String::new() } else { format!(": {why}") };
                 format!("{verdict}{round}{why}")
             }
+            What::Remembered { items: 1 } => "remembered".to_owned(),
+            What::Remembered { items } => format!("{items} items remembered"),
             What::Called { device, items, launches, ran_us, .. } => {
                 let launches =
                     if *launches == 1 { String::new() } else { format!(" in {launches} launches") };

@@ -204,7 +204,7 @@ impl OnnxModel {
     }
 
     /// Where weights in separate files are.
-    pub(crate) fn folder(&self) -> Option<&str> {
+    pub fn folder(&self) -> Option<&str> {
         self.folder.as_deref()
     }
 }

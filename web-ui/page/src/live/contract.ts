@@ -24,7 +24,7 @@ export interface VerdictCounts {
   split: number; rejected: number; dropped: number; escalated: number; rerouted: number; abstained: number; late: number;
 }
 
-export interface ModelCounts { items: number; failed: number; late: number; waiting: number; launches: number }
+export interface ModelCounts { items: number; remembered: number; failed: number; late: number; waiting: number; launches: number }
 
 export interface PeopleCounts { asked: number; answered: number; expired: number; withdrawn: number }
 
@@ -48,6 +48,7 @@ export type What =
   | { what: 'version'; version: number; of: string; because: string }
   | { what: 'went_into'; record: string }
   | { what: 'judged'; verdict: string; why: string; rounds: number | null }
+  | { what: 'remembered'; items: number }
   | { what: 'called'; device: string; items: number; launches: number; waited_us: number; ran_us: number }
   | { what: 'failed'; kind: string; reason: string }
   | { what: 'ended'; fate: string };

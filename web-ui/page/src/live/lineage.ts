@@ -37,6 +37,8 @@ export function inWords(event: LifeEvent): Piece[] {
       return [event.verdict + (event.rounds ? `, round ${event.rounds}` : '') + (event.why ? `: ${event.why}` : '')];
     case 'called':
       return [`on ${event.device} in a call of ${event.items}, ${duration(event.ran_us)}`];
+    case 'remembered':
+      return [event.items === 1 ? 'remembered' : `${event.items} items remembered`];
     case 'failed':
       return [event.reason ? `${event.kind}: ${event.reason}` : event.kind];
     case 'ended':
