@@ -14,3 +14,8 @@ for plan in cpu plan; do
 done
 # What follows are calls and times.
 diff <(sed '/^Calls/,$d' target/receipts-cpu.txt) <(sed '/^Calls/,$d' target/receipts-plan.txt)
+
+# Without a handler that corrects names no model is called again, and names differ and nothing else.
+cargo run -p eddyline-examples --bin receipts -- --without spelling --receipts 8 | tee target/receipts-what-if.txt
+awk '/^without spelling +0 items/ { remembered = 1 } / → / { cells++ } / → / && !/\.name "/ { other = 1 }
+  END { exit !(remembered && cells && !other) }' target/receipts-what-if.txt

@@ -86,20 +86,21 @@ pub fn read(
     pages: Stream<Page>,
     way: Way,
     meters: &Meters,
+    memo: Option<&Memo>,
 ) -> Made<(Stream<Reading>, Option<Desk<Reading>>)> {
     match way {
-        Way::None | Way::Heavy => Ok((read_text(find(pages)?)?, None)),
+        Way::None | Way::Heavy => Ok((read_text(find(pages, memo)?, memo)?, None)),
         Way::Drop => {
-            let read = read_text(find(pages)?)?;
+            let read = read_text(find(pages, memo)?, memo)?;
             Ok((read.handle_with("plausible", handlers::plausible()?.or_drop()), None))
         }
         Way::Handlers => {
-            let pages = upright(pages)?.handle("coloured", handlers::through_red_glass);
+            let pages = upright(pages, memo)?.handle("coloured", handlers::through_red_glass);
             let (pages, again) = pages.feedback("straighten", Rounds::at_most(1));
             let (pages, looks) =
                 pages.alternatives("look", Page::clone).or(Page::softened).or(Page::for_the_heavy).key();
-            let found = find(pages)?.handle_or_retry_with("crooked", again, by(handlers::straighten));
-            let read = read_text(found)?
+            let found = find(pages, memo)?.handle_or_retry_with("crooked", again, by(handlers::straighten));
+            let read = read_text(found, memo)?
                 .handle_with("spelling", handlers::spelling()?.metered(&meters.spelling))
                 .handle_with("amounts", handlers::amounts().metered(&meters.amounts))
                 .handle_or_next_with("plausible", &looks, handlers::look_again()?);
@@ -109,9 +110,17 @@ pub fn read(
     }
 }
 
+fn remembering<I: Data, O: Data>(model: Model<I, O>, memo: Option<&Memo>) -> Model<I, O> {
+    match memo {
+        Some(memo) => model.memo(memo),
+        None => model,
+    }
+}
+
 /// Turns pages by right angles until their text is level.
-fn upright(pages: Stream<Page>) -> Made<Stream<Page>> {
+fn upright(pages: Stream<Page>, memo: Option<&Memo>) -> Made<Stream<Page>> {
     let model = models::orientation(|page: &Page| &page.image, |page, quarters| (page.clone(), quarters))?;
+    let model = remembering(model, memo);
     Ok(pages
         .model("orientation", model)
         .handle("upright", |(page, quarters)| match quarters {
@@ -122,9 +131,10 @@ fn upright(pages: Stream<Page>) -> Made<Stream<Page>> {
 }
 
 /// Finds the text of pages, each by the detector that it asks for.
-fn find(pages: Stream<Page>) -> Made<Stream<Found>> {
-    let model = |file| {
-        models::detector(file, |page: &Page| &page.image, |page, boxes| Found { page: page.clone(), boxes })
+fn find(pages: Stream<Page>, memo: Option<&Memo>) -> Made<Stream<Found>> {
+    let model = |file| -> Made<_> {
+        let found = |page: &Page, boxes| Found { page: page.clone(), boxes };
+        Ok(remembering(models::detector(file, |page: &Page| &page.image, found)?, memo))
     };
     let (heavily, lightly) = pages.split(|page| page.heavily);
     let light = lightly.named("which detector").model("light detector", model(models::LIGHT_DETECTOR)?);
@@ -133,7 +143,7 @@ fn find(pages: Stream<Page>) -> Made<Stream<Found>> {
 }
 
 /// Reads the text that was found, and what fields it is.
-fn read_text(found: Stream<Found>) -> Made<Stream<Reading>> {
+fn read_text(found: Stream<Found>, memo: Option<&Memo>) -> Made<Stream<Reading>> {
     let (strips, pages) = found.scatter(|found: &Found| {
         let strip = |place: &TextBox| Strip {
             image: found.page.image.clone(),
@@ -142,20 +152,17 @@ fn read_text(found: Stream<Found>) -> Made<Stream<Reading>> {
         };
         found.boxes.iter().map(strip).collect::<Vec<_>>()
     });
-    Ok(pieces(strips)?.gather(pages, |found, pieces| {
+    Ok(pieces(strips, memo)?.gather(pages, |found, pieces| {
         let lines = fields::lines(&pieces.into_values().collect::<Vec<_>>());
         Reading { fields: Fields::of(&lines), lines, page: found.page }
     }))
 }
 
 /// Reads strips, each by the reader that it asks for.
-fn pieces(strips: Stream<Strip>) -> Made<Stream<Piece>> {
-    let model = |file| {
-        models::reader(
-            file,
-            |strip: &Strip| (&strip.image, strip.place),
-            |strip, read| Piece { place: strip.place, read },
-        )
+fn pieces(strips: Stream<Strip>, memo: Option<&Memo>) -> Made<Stream<Piece>> {
+    let model = |file| -> Made<_> {
+        let piece = |strip: &Strip, read| Piece { place: strip.place, read };
+        Ok(remembering(models::reader(file, |strip: &Strip| (&strip.image, strip.place), piece)?, memo))
     };
     let (heavily, lightly) = strips.split(|strip| strip.heavily);
     let light = lightly.named("which reader").model("light reader", model(models::LIGHT_READER)?);

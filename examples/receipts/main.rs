@@ -14,6 +14,7 @@ mod picture;
 mod receipt;
 mod score;
 mod table;
+mod what_if;
 
 use std::{error::Error, process::ExitCode};
 
@@ -42,12 +43,23 @@ const HELP: &str = "\
 receipts [--listen 127.0.0.1:8080] [--plan FILE]             read receipts for ever, with the page
          [--token WORD]                                      (nobody steers it who does not say this)
 receipts --once [--receipts 32] [--seeds 3] [--plan FILE]    compare four ways, print the tables
-                                                             (--figures: the scores only, as JSON lines)";
+                                                             (--figures: the scores only, as JSON lines)
+receipts --without HANDLER [--receipts 32] [--plan FILE]     read the same with a handler and without it, print what differs";
 
 async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
-    let known = ["--once", "--figures", "--receipts", "--seeds", "--plan", "--listen", "--token", "--help"];
+    let known = [
+        "--once",
+        "--figures",
+        "--receipts",
+        "--seeds",
+        "--plan",
+        "--listen",
+        "--token",
+        "--without",
+        "--help",
+    ];
     if let Some(arg) = args.iter().find(|arg| arg.starts_with("--") && !known.contains(&arg.as_str())) {
         return Err(format!("there is no option {arg}\n{HELP}").into());
     }
@@ -59,12 +71,16 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         Some(path) => Plan::load(path)?,
         None => Plan::from_toml(include_str!("cpu.toml"), "cpu.toml")?,
     };
+    let number = |name: &str, otherwise: usize| match value(name).map(|text| text.parse()) {
+        None => Ok(otherwise),
+        Some(Ok(number)) if number > 0 => Ok(number),
+        Some(_) => Err(format!("{name} wants a whole number from 1 on")),
+    };
+    if let Some(handler) = value("--without") {
+        what_if::without(handler, number("--receipts", 32)?, &plan).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.iter().any(|arg| arg == "--once") {
-        let number = |name: &str, otherwise: usize| match value(name).map(|text| text.parse()) {
-            None => Ok(otherwise),
-            Some(Ok(number)) if number > 0 => Ok(number),
-            Some(_) => Err(format!("{name} wants a whole number from 1 on")),
-        };
         let (receipts, seeds) = (number("--receipts", 32)?, number("--seeds", 3)? as u64);
         return table::compare(receipts, seeds, &plan, args.iter().any(|arg| arg == "--figures")).await;
     }
@@ -81,7 +97,7 @@ async fn for_ever(page: web_ui::Page, plan: Plan) -> Result<(), Box<dyn Error>> 
     let flow = flow::new("receipts").placed(plan);
     let meters = Meters { spelling: Meter::new("spelling"), amounts: Meter::new("amounts") };
     let receipts = Page::all(1, false).inspect(|_| std::thread::sleep(PACE));
-    let (read, _clerks) = flow::read(flow.source("receipts", receipts), Way::Handlers, &meters)?;
+    let (read, _clerks) = flow::read(flow.source("receipts", receipts), Way::Handlers, &meters, None)?;
     read.ignore().named("read");
     let report = flow.run_with(page.until_ctrl_c()).await?;
     print!("{report}");

@@ -111,7 +111,7 @@ async fn run(
         amounts: Meter::new("amounts").with_truth(is_right),
     };
     let flow = flow::new("receipts").placed(plan.clone());
-    let (read, clerks) = flow::read(flow.source("receipts", pages), way, &meters)?;
+    let (read, clerks) = flow::read(flow.source("receipts", pages), way, &meters, None)?;
     if let Some(clerks) = clerks {
         // No people here: what they are asked about only counts.
         clerks.answered_by(|_, _| Some(Answer::reject("needs a person")));
