@@ -103,7 +103,7 @@ impl Workflow {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), RunError> {
     /// let flow = |name: &str| {
     ///     let flow = Workflow::new(name);
-    ///     let numbers = flow.source("numbers", [3, -1, 4]).handle("sign", |n| match *n {
+    ///     let numbers = flow.source("numbers", [3_i32, -1, 4]).handle("sign", |n| match *n {
     ///         n if n < 0 => Verdict::Replace(-n),
     ///         _ => Verdict::Pass,
     ///     });
