@@ -194,8 +194,8 @@ impl ModelClient {
         self.hints.together.load(Ordering::Relaxed)
     }
 
-    /// How many items to keep in flight so that no device of the first stage waits: two batches for each, and as many more
-    /// as it turns out to do in a millisecond.
+    /// How many items to keep in flight so that no device of the first stage waits: two batches for each, and once it has turned out how
+    /// quick they are, what is promised to them beside and as many as they do in two milliseconds.
     pub fn in_flight_hint(&self) -> usize {
         self.hints.in_flight.load(Ordering::Relaxed)
     }

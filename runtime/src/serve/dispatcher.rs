@@ -8,8 +8,10 @@
 //! * or when the oldest has waited for [`LINGER`] and the device is shared with another model, which could otherwise
 //!   keep it busy with full batches for ever.
 //!
-//! Models take turns: next is the one that has had the least device time since it last had nothing to do. Among the devices of a pool the one that finishes first is taken,
-//! by its time-line and the profiled time (without a profile, the time seen so far). Every stage of a pipeline is
+//! Of a function that has no profile a launch runs as many batches, one after the other, as turn out to take [`QUICK`] together.
+//!
+//! Models take turns: next is the one that has had the least device time since it last had nothing to do. Among the devices of a pool the
+//! one that finishes first is taken, by its time-line and the profiled time (without a profile, the time seen so far). Every stage of a pipeline is
 //! reserved at once. With a deadline the batch is cut until its earliest deadline is met at the end of the last stage;
 //! an item that cannot be met even alone is declined.
 //!

@@ -177,7 +177,7 @@ impl Hub {
         (!untold.wakers.is_empty()).then_some(untold.since)
     }
 
-    /// What the keeper does every [`LOOK`]: tells whom nobody has told. Says whether it is to look again.
+    /// What the keeper does every [`LOOK`]: tells whom nobody has told for longer than [`TELL_WITHIN`]. Says whether it is to look again.
     pub fn look_for_untold(&self) -> bool {
         if self.untold.lock().wakers.is_empty() {
             self.watched.store(false, Ordering::SeqCst);
